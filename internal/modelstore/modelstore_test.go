@@ -1,0 +1,345 @@
+package modelstore_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/modelstore"
+)
+
+// publishForever, set to a folder, turns the test binary into a publisher that
+// is meant to be killed.
+const publishForever = "MODELSTORE_TEST_PUBLISH_FOREVER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(publishForever); dir != "" {
+		store, err := modelstore.Open(dir)
+		for err == nil {
+			var name string
+			name, err = store.Publish(context.Background(), func(path string) error { return os.WriteFile(path, wholeModel(), 0o644) })
+			fmt.Println(name)
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// wholeModel is content of which a part can be told from the whole.
+func wholeModel() []byte { return append(make([]byte, 1<<16), "end"...) }
+
+func open(t *testing.T, dir string) *modelstore.Dir {
+	t.Helper()
+	store, err := modelstore.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func publish(t *testing.T, store *modelstore.Dir, content string) string {
+	t.Helper()
+	name, err := store.Publish(t.Context(), func(path string) error { return os.WriteFile(path, []byte(content), 0o644) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func current(t *testing.T, store *modelstore.Dir) (name, content string) {
+	t.Helper()
+	name, path, err := store.Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name, string(bytes)
+}
+
+func list(t *testing.T, store *modelstore.Dir) []string {
+	t.Helper()
+	names, err := store.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestEmptyFolder(t *testing.T) {
+	store := open(t, filepath.Join(t.TempDir(), "models"))
+	if _, _, err := store.Current(t.Context()); !errors.Is(err, modelstore.ErrNone) {
+		t.Errorf("Current: %v, want ErrNone", err)
+	}
+	if _, err := store.Rollback(t.Context()); !errors.Is(err, modelstore.ErrNone) {
+		t.Errorf("Rollback: %v, want ErrNone", err)
+	}
+	if names := list(t, store); len(names) != 0 {
+		t.Errorf("List: %v", names)
+	}
+}
+
+func TestOpenRefusesAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "models")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := modelstore.Open(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Open: %v, want an error that names %s", err, path)
+	}
+}
+
+func TestPublishMakesCurrentAndPrunes(t *testing.T) {
+	store := open(t, filepath.Join(t.TempDir(), "models"))
+	for i := range 8 {
+		name := publish(t, store, fmt.Sprint("model ", i))
+		got, content := current(t, store)
+		if got != name || content != fmt.Sprint("model ", i) {
+			t.Fatalf("after publication %d: current is %s with %q, want %s", i, got, content, name)
+		}
+	}
+	want := []string{"model-000004.safetensors", "model-000005.safetensors", "model-000006.safetensors", "model-000007.safetensors", "model-000008.safetensors"}
+	if names := list(t, store); !slices.Equal(names, want) {
+		t.Errorf("List: %v, want %v", names, want)
+	}
+}
+
+func TestFailedWriteChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir)
+	publish(t, store, "good")
+	broken := errors.New("disk on fire")
+	_, err := store.Publish(t.Context(), func(path string) error {
+		return errors.Join(os.WriteFile(path, []byte("half"), 0o644), broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("Publish: %v, want the error of write", err)
+	}
+	if name, content := current(t, store); name != "model-000001.safetensors" || content != "good" {
+		t.Errorf("current is %s with %q", name, content)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 3 { // the model, CURRENT, LOCK
+		t.Errorf("left in the folder: %v", entries)
+	}
+}
+
+func TestRollback(t *testing.T) {
+	store := open(t, t.TempDir())
+	for _, content := range []string{"one", "two", "bad"} {
+		publish(t, store, content)
+	}
+	name, err := store.Rollback(t.Context())
+	if err != nil || name != "model-000002.safetensors" {
+		t.Fatalf("Rollback: %s, %v", name, err)
+	}
+	if got := publish(t, store, "four"); got != "model-000004.safetensors" {
+		t.Errorf("the name of a model gone back from was used again: %s", got)
+	}
+	for _, want := range []string{"two", "one"} {
+		if _, err := store.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, content := current(t, store); content != want {
+			t.Errorf("after Rollback current is %q, want %q", content, want)
+		}
+	}
+	if _, err := store.Rollback(t.Context()); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("Rollback at the first model: %v, want a conflict", err)
+	}
+}
+
+func TestPruningKeepsThePredecessorAfterRollback(t *testing.T) {
+	store := open(t, t.TempDir())
+	publish(t, store, "one")
+	publish(t, store, "bad")
+	if _, err := store.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Models 3 to 6 are gone back from; with 7 there are more than pruning leaves.
+	for range 4 {
+		publish(t, store, "bad")
+		if _, err := store.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(t, store, "new")
+	if _, err := store.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, content := current(t, store); content != "one" {
+		t.Errorf("current is %q, want the only good model before", content)
+	}
+}
+
+func TestGarbageInCurrent(t *testing.T) {
+	tests := map[string]string{
+		"empty":                  "",
+		"binary":                 "\x00\xff\x00",
+		"other file":             "../readers.db\n",
+		"a model that is gone":   "model-000099.safetensors\n",
+		"not quite a model name": "model-1.safetensors\n",
+		"huge":                   strings.Repeat("x", 1<<20),
+	}
+	for name, content := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			store := open(t, dir)
+			publish(t, store, "good")
+			pointer := filepath.Join(dir, "CURRENT")
+			if err := os.WriteFile(pointer, []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := store.Current(t.Context())
+			if err == nil || !strings.Contains(err.Error(), pointer) || len(err.Error()) > 500 {
+				t.Errorf("Current: %v, want a short error that names %s", err, pointer)
+			}
+			if got := publish(t, store, "next"); got != "model-000002.safetensors" {
+				t.Errorf("published %s", got)
+			}
+			if _, content := current(t, store); content != "next" {
+				t.Errorf("Publish did not mend CURRENT: current is %q", content)
+			}
+		})
+	}
+}
+
+// What a crash between two steps of Publish leaves, made by hand.
+func TestEveryStateACrashLeaves(t *testing.T) {
+	tests := map[string]func(dir string) error{
+		"half a model": func(dir string) error {
+			return errors.Join(os.Mkdir(filepath.Join(dir, "new"), 0o755),
+				os.WriteFile(filepath.Join(dir, "new", "model-000002.safetensors.123"), []byte("ha"), 0o644))
+		},
+		"a model in place that is not current": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "model-000002.safetensors"), []byte("lost"), 0o644)
+		},
+		"half a pointer": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "CURRENT.new"), []byte("model-00"), 0o644)
+		},
+	}
+	for name, crash := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			store := open(t, dir)
+			publish(t, store, "good")
+			if err := crash(dir); err != nil {
+				t.Fatal(err)
+			}
+			if _, content := current(t, store); content != "good" {
+				t.Errorf("current is %q, want the model from before", content)
+			}
+			publish(t, store, "next")
+			if _, content := current(t, store); content != "next" {
+				t.Errorf("current is %q after the next publication", content)
+			}
+			if _, err := store.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, content := current(t, store); content != "good" {
+				t.Errorf("current is %q after going back", content)
+			}
+		})
+	}
+}
+
+func TestKilledPublisher(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, dir)
+	published := 0
+	for round := range 15 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), publishForever+"="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		if !lines.Scan() {
+			t.Fatal("the publisher did not start")
+		}
+		acknowledged := lines.Text()
+		timer := time.AfterFunc(time.Duration(round)*3*time.Millisecond, func() { cmd.Process.Kill() })
+		for lines.Scan() {
+			acknowledged = lines.Text()
+			published++
+		}
+		timer.Stop()
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the publisher ended by itself")
+		}
+		name, content := current(t, store)
+		if content != string(wholeModel()) {
+			t.Fatalf("round %d: the current model %s is not whole", round, name)
+		}
+		if name < acknowledged {
+			t.Fatalf("round %d: current is %s although %s had been acknowledged", round, name, acknowledged)
+		}
+	}
+	if published == 0 {
+		t.Error("no publisher was killed at work")
+	}
+}
+
+func TestConcurrentPublishers(t *testing.T) {
+	dir := t.TempDir()
+	var (
+		mu    sync.Mutex
+		names []string
+		wg    sync.WaitGroup
+	)
+	for range 4 {
+		wg.Go(func() {
+			store := open(t, dir)
+			for range 3 {
+				name := publish(t, store, "model")
+				mu.Lock()
+				names = append(names, name)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(names)
+	if unique := slices.Compact(slices.Clone(names)); len(unique) != 12 {
+		t.Errorf("12 publications got the names %v", names)
+	}
+	if name, _ := current(t, open(t, dir)); name != names[len(names)-1] {
+		t.Errorf("current is %s, want the last, %s", name, names[len(names)-1])
+	}
+}
+
+func TestWaitingPublisherObeysItsContext(t *testing.T) {
+	store := open(t, t.TempDir())
+	_, err := store.Publish(t.Context(), func(path string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		_, err := store.Publish(ctx, func(string) error { return errors.New("two at once") })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the second publisher: %v, want deadline exceeded", err)
+		}
+		return os.WriteFile(path, []byte("first"), 0o644)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
