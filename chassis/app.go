@@ -1,0 +1,350 @@
+// Package chassis is the ground every process of Octavo stands on: it runs
+// servers and tasks, stops them in order and in bounded time, and gives each of
+// them limits, request ids, metrics, logs, health and deadlines.
+//
+// A service does not import it and does not know it: it is handed a context, a
+// *slog.Logger and clients. The chassis never imports a service, reads no flags
+// and no environment, and installs nothing global.
+package chassis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/octavo-books/octavo/internal/fault"
+)
+
+// Flags are the settings every process has. The zero value is usable: no admin
+// port, level info, format auto.
+type Flags struct {
+	AdminAddr       string        `name:"admin-addr" env:"OCTAVO_ADMIN_ADDR" default:"127.0.0.1:9090" help:"Address of metrics, probes and profiles; empty for none (${env})."`
+	LogLevel        string        `name:"log-level" env:"OCTAVO_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error. At debug every request is logged, otherwise failed and slow ones (${env})."`
+	LogFormat       string        `name:"log-format" env:"OCTAVO_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, JSON elsewhere (${env})."`
+	NoColor         string        `name:"no-color" env:"NO_COLOR" hidden:"" help:"Anything but empty: no colours in the log."`
+	ShutdownDelay   time.Duration `name:"shutdown-delay" env:"OCTAVO_SHUTDOWN_DELAY" default:"0s" help:"How long to go on serving after telling load balancers to send nothing more (${env})."`
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"OCTAVO_SHUTDOWN_TIMEOUT" default:"10s" help:"How long calls in progress may take to end at shutdown before they are cut off (${env})."`
+}
+
+const (
+	defaultShutdownTimeout = 10 * time.Second
+	// forcedStop is how long cut-off calls get to notice it.
+	forcedStop = time.Second
+	// readinessInterval is how often readiness is asked for.
+	readinessInterval = 100 * time.Millisecond
+)
+
+// errStopping is why the tasks' context ends at shutdown.
+var errStopping = errors.New("the process is stopping")
+
+// App is one process: its servers, connections, tasks and what has to be
+// closed at the end. Everything is added before Run; none of its methods may
+// be called after Run or Close has returned.
+type App struct {
+	name, version string
+	flags         Flags
+	log           *slog.Logger
+	level         *slog.LevelVar
+	registry      *prometheus.Registry
+	serverCalls   *calls
+	clientCalls   *calls
+	httpCalls     *calls
+	httpInFlight  prometheus.Gauge
+	validator     *validator
+	readiness     readiness
+
+	admin   *httpServer // nil without an admin address
+	grpc    []*grpcServer
+	http    []*httpServer
+	tasks   []task
+	closers []closer
+}
+
+type task struct {
+	name string
+	run  func(context.Context) error
+}
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+// server is what Run does with a gRPC and an HTTP server alike.
+type server interface {
+	title() string
+	serve() error
+	// stop lets calls in progress end and cuts them off when ctx does.
+	stop(ctx context.Context) error
+	// discard closes a server that never served.
+	discard()
+}
+
+// New makes an App that logs to stderr. It listens on the admin address at
+// once; an App that is not run must be closed.
+func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
+	if f.ShutdownTimeout <= 0 {
+		f.ShutdownTimeout = defaultShutdownTimeout
+	}
+	log, level, err := newLogger(name, f, stderr)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{
+		name:        name,
+		version:     version,
+		flags:       f,
+		log:         log,
+		level:       level,
+		registry:    prometheus.NewRegistry(),
+		serverCalls: newServerCalls(),
+		clientCalls: newClientCalls(),
+		validator:   &validator{},
+	}
+	a.httpCalls, a.httpInFlight = newHTTPCalls()
+	a.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newBuildInfo(name, version),
+		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight,
+	)
+	if f.AdminAddr != "" {
+		if a.admin, err = a.newAdmin(f.AdminAddr); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Log is the process's log. Records that are logged with the context of a
+// request carry its id.
+func (a *App) Log() *slog.Logger { return a.log }
+
+// Metrics is where a service registers metrics of its own.
+func (a *App) Metrics() prometheus.Registerer { return a.registry }
+
+// AdminAddr is the address the admin port got, empty when there is none.
+func (a *App) AdminAddr() string {
+	if a.admin == nil {
+		return ""
+	}
+	return a.admin.listener.Addr().String()
+}
+
+// Go adds a task. Its context ends when the process stops; the first task that
+// fails stops the process, and Run returns its error. A task may end before.
+func (a *App) Go(name string, run func(context.Context) error) {
+	a.tasks = append(a.tasks, task{name, run})
+}
+
+// OnClose adds what to close once all servers and tasks have ended. The last
+// one added is closed first.
+func (a *App) OnClose(name string, close func() error) {
+	a.closers = append(a.closers, closer{name, close})
+}
+
+// WaitReady returns when every server is ready, which it can only be while the
+// app runs, and fails when ctx ends first.
+func (a *App) WaitReady(ctx context.Context) error {
+	ticker := time.NewTicker(readinessInterval / 10)
+	defer ticker.Stop()
+	for {
+		a.readiness.poll()
+		err := a.readiness.failure()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until ready: %w (%w)", err, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
+
+// Run serves until ctx ends, which is success, or until a task or a server
+// fails, which is the error it returns. It then stops in this order, each
+// stage bounded, the whole within ShutdownDelay and ShutdownTimeout and a
+// little:
+//
+//  1. readiness drops: the health services, then /readyz;
+//  2. ShutdownDelay passes, so that load balancers notice;
+//  3. HTTP servers finish the requests they have;
+//  4. the tasks' context ends, by which services end their streams;
+//  5. gRPC servers finish the calls they have;
+//  6. whatever has not ended when ShutdownTimeout is over is cut off;
+//  7. connections and stores are closed, last one first, then the admin port.
+func (a *App) Run(ctx context.Context) error {
+	failed := make(chan error, len(a.tasks)+len(a.grpc)+len(a.http)+1)
+	a.readiness.start(a.log)
+
+	var serving, running sync.WaitGroup
+	for _, s := range a.servers() {
+		serving.Go(func() {
+			if err := s.serve(); err != nil {
+				failed <- fmt.Errorf("serve %s: %w", s.title(), err)
+			}
+		})
+	}
+	tasksCtx, stopTasks := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopTasks(nil)
+	unfinished := newNames()
+	for _, t := range a.tasks {
+		unfinished.add(t.name)
+		running.Go(func() {
+			defer unfinished.remove(t.name)
+			err := t.run(tasksCtx)
+			switch {
+			case err == nil:
+			case tasksCtx.Err() == nil:
+				failed <- fmt.Errorf("%s: %w", t.name, err)
+			case fault.KindOf(err) != fault.Canceled:
+				a.log.Warn("a task failed while the process was stopping", "task", t.name, "error", err)
+			}
+		})
+	}
+	running.Go(func() { a.readiness.run(tasksCtx) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.log.Info("stopping", "cause", stopCause(err))
+
+	a.readiness.stop()
+	time.Sleep(a.flags.ShutdownDelay)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.flags.ShutdownTimeout)
+	defer cancel()
+	err = errors.Join(err, a.stopServers(deadline, a.httpServers()))
+	stopTasks(errStopping)
+	err = errors.Join(err, a.stopServers(deadline, a.grpcServers()))
+	if waitErr := waitFor(deadline, &running); waitErr != nil {
+		err = errors.Join(err, fmt.Errorf("still running after %v: %s", a.flags.ShutdownTimeout, unfinished))
+	}
+	err = errors.Join(err, a.closeAll())
+	if a.admin != nil {
+		// Probes and scrapes are short; there is nothing to wait for.
+		if stopErr := a.admin.stop(deadline); stopErr != nil {
+			a.log.Debug("the admin port was cut off", "error", stopErr)
+		}
+	}
+	if waitErr := waitFor(deadline, &serving); waitErr == nil {
+		a.log.Info("stopped")
+	}
+	return err
+}
+
+func stopCause(err error) string {
+	if err == nil {
+		return "asked to"
+	}
+	return err.Error()
+}
+
+// Close releases what an App holds that was never run.
+func (a *App) Close() error {
+	for _, s := range a.servers() {
+		s.discard()
+	}
+	return a.closeAll()
+}
+
+func (a *App) closeAll() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		if err := c.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
+		}
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+func (a *App) grpcServers() []server {
+	var all []server
+	for _, s := range a.grpc {
+		all = append(all, s)
+	}
+	return all
+}
+
+func (a *App) httpServers() []server {
+	var all []server
+	for _, s := range a.http {
+		all = append(all, s)
+	}
+	return all
+}
+
+func (a *App) servers() []server {
+	all := slices.Concat(a.grpcServers(), a.httpServers())
+	if a.admin != nil {
+		all = append(all, a.admin)
+	}
+	return all
+}
+
+// stopServers stops servers side by side. One that has to be cut off is
+// reported in the log: it is what the deadline is for, not a failure.
+func (a *App) stopServers(ctx context.Context, servers []server) error {
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() {
+			err := s.stop(ctx)
+			if errors.Is(err, context.DeadlineExceeded) {
+				a.log.Warn("calls in progress were cut off", "server", s.title(), "after", a.flags.ShutdownTimeout)
+				err = nil
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("stop %s: %w", s.title(), err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// waitFor waits for wg, and a moment longer than ctx lasts.
+func waitFor(ctx context.Context, wg *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return nil
+	case <-time.After(forcedStop):
+		return ctx.Err()
+	}
+}
+
+// listen listens on a TCP address. Its errors say what to do about a busy one.
+func listen(name, addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err == nil {
+		return listener, nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(addr)
+		return nil, fmt.Errorf("listen on %s for %s: the address is in use; stop the program that has it (ss -ltnp 'sport = :%s' shows it) or choose another with --%s-addr", addr, name, port, name)
+	}
+	return nil, fmt.Errorf("listen on %s for %s: %w; choose another address with --%s-addr", addr, name, err, name)
+}

@@ -1,0 +1,232 @@
+package chassis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The limits of an HTTP server. net/http's own let a client hold a connection
+// for ever.
+const (
+	httpHeaderTimeout = 5 * time.Second
+	httpReadTimeout   = 30 * time.Second
+	httpWriteTimeout  = time.Minute // a handler may extend it for one answer
+	httpIdleTimeout   = 2 * time.Minute
+	httpMaxHeader     = 32 << 10
+	httpMaxBody       = 16 << 20 // bytes; an export of a lifetime's reading has 5 MiB
+	slowRequest       = time.Second
+)
+
+type httpServer struct {
+	name     string
+	listener net.Listener
+	server   *http.Server
+	log      *slog.Logger
+	calls    *calls
+	inFlight prometheus.Gauge
+}
+
+// HTTP adds an HTTP server with request ids, metrics, access log and recovery
+// around h. It listens on addr at once and serves during Run. Request bodies
+// end after 16 MiB.
+func (a *App) HTTP(name, addr string, h http.Handler) (net.Addr, error) {
+	listener, err := listen(name, addr)
+	if err != nil {
+		return nil, err
+	}
+	s := a.newHTTPServer(name, listener)
+	s.server.Handler = s.identify(s.measure(s.logAccess(s.recoverPanic(h))))
+	a.readiness.add(name, nil, func(bool) {})
+	a.http = append(a.http, s)
+	return listener.Addr(), nil
+}
+
+func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
+	return &httpServer{
+		name:     name,
+		listener: listener,
+		log:      a.log,
+		calls:    a.httpCalls,
+		inFlight: a.httpInFlight,
+		server: &http.Server{
+			ReadHeaderTimeout: httpHeaderTimeout,
+			ReadTimeout:       httpReadTimeout,
+			WriteTimeout:      httpWriteTimeout,
+			IdleTimeout:       httpIdleTimeout,
+			MaxHeaderBytes:    httpMaxHeader,
+			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+		},
+	}
+}
+
+// exchange is a response on its way through the middleware.
+type exchange struct {
+	http.ResponseWriter
+	status  int // 0 until it is sent
+	bytes   int64
+	cause   error
+	stack   []byte
+	aborted bool // the answer is broken off in the middle
+}
+
+func (e *exchange) WriteHeader(status int) {
+	if e.status == 0 && status >= 200 {
+		e.status = status
+	}
+	e.ResponseWriter.WriteHeader(status)
+}
+
+func (e *exchange) Write(p []byte) (int, error) {
+	if e.status == 0 {
+		e.status = http.StatusOK
+	}
+	n, err := e.ResponseWriter.Write(p)
+	e.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (e *exchange) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+// code is the status that was or will be sent.
+func (e *exchange) code() int {
+	if e.status == 0 {
+		return http.StatusOK
+	}
+	return e.status
+}
+
+// httpStep is a middleware of HTTP: the same pieces in the same order as the
+// chain of gRPC, outermost first identify, measure, logAccess, recoverPanic.
+type httpStep func(e *exchange, r *http.Request)
+
+func (s *httpServer) identify(next httpStep) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestIDOr(r.Header.Get(requestIDHeader))
+		w.Header().Set(requestIDHeader, id)
+		r = r.WithContext(&requestContext{r.Context(), id})
+		r.Body = http.MaxBytesReader(w, r.Body, httpMaxBody)
+		e := &exchange{ResponseWriter: w}
+		next(e, r)
+		if e.aborted {
+			panic(http.ErrAbortHandler) // how net/http is told, without a word
+		}
+	})
+}
+
+func (s *httpServer) measure(next httpStep) httpStep {
+	return func(e *exchange, r *http.Request) {
+		began := time.Now()
+		s.inFlight.Inc()
+		defer s.inFlight.Dec()
+		next(e, r)
+		// The router has written the route into the request by now.
+		method := httpMethod(r.Method)
+		series := s.calls.of(method+" "+r.Pattern, func() []string { return []string{method, r.Pattern} })
+		series.begin()
+		series.end(e.code()/100, time.Since(began))
+	}
+}
+
+// httpMethod keeps what a client makes up out of the metrics.
+func httpMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}
+
+func (s *httpServer) logAccess(next httpStep) httpStep {
+	return func(e *exchange, r *http.Request) {
+		began := time.Now()
+		next(e, r)
+		took := time.Since(began)
+		level := slog.LevelDebug
+		switch {
+		case e.code() >= 500 && e.code() != http.StatusServiceUnavailable:
+			level = slog.LevelError
+		case e.code() >= 500:
+			level = slog.LevelWarn
+		case took >= slowRequest:
+			level = slog.LevelInfo
+		}
+		if !s.log.Enabled(r.Context(), level) {
+			return
+		}
+		attrs := make([]slog.Attr, 0, 10)
+		attrs = append(attrs,
+			slog.String("method", r.Method),
+			slog.String("path", r.URL.Path),
+			slog.String("route", r.Pattern),
+			slog.Int("status", e.code()),
+			slog.Int64("bytes", e.bytes),
+			slog.Float64("ms", float64(took.Microseconds())/1000),
+			slog.String("peer", r.RemoteAddr),
+		)
+		if e.cause != nil {
+			attrs = append(attrs, slog.String("error", e.cause.Error()))
+		}
+		if e.stack != nil {
+			attrs = append(attrs, slog.String("stack", string(e.stack)))
+		}
+		s.log.LogAttrs(r.Context(), level, "request", attrs...)
+	}
+}
+
+// recoverPanic answers 500 with the request id when nothing has been sent yet,
+// and breaks the answer off otherwise, so that half a page is not taken for one.
+func (s *httpServer) recoverPanic(next http.Handler) httpStep {
+	return func(e *exchange, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			e.aborted = e.status != 0 || p == http.ErrAbortHandler
+			e.cause = fmt.Errorf("panic: %v", p)
+			if p != http.ErrAbortHandler {
+				e.stack = debug.Stack()
+			}
+			if e.aborted {
+				e.status = http.StatusInternalServerError
+				return
+			}
+			e.Header().Del("Content-Length")
+			http.Error(e, "internal error, request id "+RequestID(r.Context()), http.StatusInternalServerError)
+		}()
+		next.ServeHTTP(e, r)
+	}
+}
+
+func (s *httpServer) title() string { return s.name }
+
+func (s *httpServer) serve() error {
+	if err := s.server.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s *httpServer) stop(ctx context.Context) error {
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		return errors.Join(err, s.server.Close())
+	}
+	return nil
+}
+
+func (s *httpServer) discard() {
+	// Neither has anything to lose.
+	_ = s.server.Close()
+	_ = s.listener.Close()
+}

@@ -1,0 +1,65 @@
+package chassis
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+)
+
+// requestIDKey is the metadata key, and as X-Request-Id the HTTP header, that
+// carries a request's id from hop to hop and back to the caller.
+const (
+	requestIDKey    = "x-request-id"
+	requestIDHeader = "X-Request-Id"
+)
+
+// requestContext is the context of a request with its id: one allocation, where
+// context.WithValue takes two.
+type requestContext struct {
+	context.Context
+	id string
+}
+
+type requestIDValue struct{}
+
+// Value is the request id, or whatever the parent knows.
+func (c *requestContext) Value(key any) any {
+	if _, ok := key.(requestIDValue); ok {
+		return c.id
+	}
+	return c.Context.Value(key)
+}
+
+// RequestID is the id of the request that ctx belongs to, empty outside of one.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDValue{}).(string)
+	return id
+}
+
+// requestIDOr is the caller's id if it is well-formed, otherwise a new one. An
+// id names a request in logs; it is no secret and proves nothing.
+func requestIDOr(given string) string {
+	if wellFormedID(given) {
+		return given
+	}
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], rand.Uint64())
+	return hex.EncodeToString(raw[:])
+}
+
+// wellFormedID keeps foreign bytes out of logs and headers: 8 to 64 letters,
+// digits, dots, dashes and underscores.
+func wellFormedID(id string) bool {
+	if len(id) < 8 || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
