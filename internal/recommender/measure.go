@@ -1,0 +1,86 @@
+package recommender
+
+import (
+	"context"
+	"math"
+	"slices"
+)
+
+// probe is a reader to measure on.
+type probe struct {
+	reader  int32 // id
+	own     []Own
+	exclude []int32
+	wanted  []int32 // the books to find, increasing; some may be below 0, unknown to the model
+}
+
+// quality is how well books were ranked for some readers.
+type quality struct {
+	recall, ndcg float64
+	coverage     float64 // share of the books that were in at least one answer
+}
+
+func (q quality) sum() float64 { return q.recall + q.ndcg }
+
+// measure ranks k books for each probe. rank appends them to dst; it is called
+// from several goroutines. ranked is told the answers afterwards, in order; it
+// may be nil.
+func measure(ctx context.Context, probes []probe, k, books, workers int, done func(int),
+	rank func(worker int, p *probe, dst []Scored) []Scored, ranked func(p *probe, books []int32)) (quality, error) {
+	type result struct{ recall, ndcg float64 }
+	results := make([]result, len(probes))
+	answers := make([]int32, len(probes)*k)
+	lengths := make([]int32, len(probes))
+	buffers := make([][]Scored, workers)
+	discount := make([]float64, k+1)
+	ideal := make([]float64, k+1)
+	for i := range k {
+		discount[i] = 1 / math.Log2(float64(i)+2)
+		ideal[i+1] = ideal[i] + discount[i]
+	}
+	err := parallel(ctx, workers, len(probes), done, func(w, i int) {
+		p := &probes[i]
+		buffers[w] = rank(w, p, buffers[w][:0])
+		var hits, gain float64
+		for at, s := range buffers[w] {
+			answers[i*k+at] = s.Book
+			if _, ok := slices.BinarySearch(p.wanted, s.Book); ok {
+				hits++
+				gain += discount[at]
+			}
+		}
+		lengths[i] = int32(len(buffers[w]))
+		results[i] = result{hits / float64(len(p.wanted)), gain / ideal[min(k, len(p.wanted))]}
+	})
+	if err != nil || len(probes) == 0 {
+		return quality{}, err
+	}
+	var q quality
+	shown := make([]bool, books)
+	var distinct int
+	for i, r := range results {
+		q.recall += r.recall
+		q.ndcg += r.ndcg
+		answer := answers[i*k : i*k+int(lengths[i])]
+		for _, b := range answer {
+			if !shown[b] {
+				shown[b] = true
+				distinct++
+			}
+		}
+		if ranked != nil {
+			ranked(&probes[i], answer)
+		}
+	}
+	q.recall /= float64(len(probes))
+	q.ndcg /= float64(len(probes))
+	q.coverage = float64(distinct) / float64(books)
+	return q, nil
+}
+
+// rankBy is measure's rank for a model.
+func (m *Model) rankBy(k int) func(int, *probe, []Scored) []Scored {
+	return func(_ int, p *probe, dst []Scored) []Scored {
+		return m.Recommend(Query{Own: p.own, Exclude: p.exclude, Limit: k}, dst)
+	}
+}

@@ -1,0 +1,148 @@
+package recommender
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+)
+
+// Model is what training learnt, ready to answer. It does not change, and may
+// be used by many goroutines until it is closed.
+type Model struct {
+	info Info
+
+	books      idIndex
+	categories []uint8
+	readersOf  []int32
+	prior      []float32
+	near       neighbours
+
+	// All books by falling prior, then those of each category. Not stored.
+	order   []int32
+	shelves [256]span
+
+	scratch sync.Pool
+	digest  [32]byte
+	mapping []byte // nil for a model that was not opened from a file
+}
+
+type span struct{ from, to int32 }
+
+// Info describes a model.
+type Info struct {
+	Version       string // the first 12 hexadecimal digits of the file's digest
+	Books         int
+	Readers       int   // readers learnt from
+	Interactions  int64 // events learnt from
+	Position      int64 // of the last event of the log it knows
+	Parameters    map[string]float64
+	Metrics       map[string]float64 // on the validation part; see Train
+	Seed          uint64
+	FormatVersion int
+}
+
+// Info describes the model. The maps are the caller's own.
+func (m *Model) Info() Info {
+	i := m.info
+	i.Parameters, i.Metrics = maps.Clone(i.Parameters), maps.Clone(i.Metrics)
+	return i
+}
+
+// Index is the model's index of a book of the catalogue.
+func (m *Model) Index(bookID int32) (int32, bool) { return m.books.find(bookID) }
+
+// BookID is the catalogue's id of a book of the model.
+func (m *Model) BookID(index int32) int32 { return m.books.ids[index] }
+
+// Readers is how many readers a book had when the model was trained.
+func (m *Model) Readers(index int32) int { return int(m.readersOf[index]) }
+
+// prepare makes what is derived from the stored parts.
+func (m *Model) prepare() {
+	n := len(m.prior)
+	m.order = make([]int32, 0, 2*n)
+	for b := range int32(n) {
+		m.order = append(m.order, b)
+	}
+	slices.SortFunc(m.order, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(m.prior[b], m.prior[a]), cmp.Compare(a, b))
+	})
+	m.shelves[0] = span{0, int32(n)}
+	var sizes [256]int32
+	for _, c := range m.categories {
+		sizes[c]++
+	}
+	at := int32(n)
+	for c := 1; c < len(sizes); c++ {
+		m.shelves[c] = span{at, at}
+		at += sizes[c]
+	}
+	m.order = m.order[:at]
+	for _, b := range m.order[:n] {
+		if c := m.categories[b]; c != 0 {
+			m.order[m.shelves[c].to] = b
+			m.shelves[c].to++
+		}
+	}
+	m.scratch.New = func() any { return &scratch{sum: make([]float32, n)} }
+}
+
+// Names of the metrics that training leaves in a model.
+const (
+	metricReaders          = "validation_readers"
+	metricRecall           = "validation_recall"
+	metricNDCG             = "validation_ndcg"
+	metricPopularityRecall = "validation_popularity_recall"
+	metricPopularityNDCG   = "validation_popularity_ndcg"
+)
+
+// fewestJudges is how many validation readers it takes to tell a model from
+// chance.
+const fewestJudges = 30
+
+// ErrNotBetter is what Check returns for a model that does not beat popularity.
+var ErrNotBetter = errors.New("the model is not better than popularity")
+
+// Check is the gate before a model is published: it returns why the model must
+// not be, or nil. A model with a number that is none, anywhere, must not, nor
+// one that does not beat popularity on the validation part. With fewer than 30
+// validation readers that cannot be told, and the model passes: it is little
+// more than popularity then.
+func (m *Model) Check() error {
+	if err := m.checkNumbers(); err != nil {
+		return err
+	}
+	got := m.info.Metrics
+	for name, v := range got {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("the metric %s is %v", name, v)
+		}
+	}
+	if got[metricReaders] < fewestJudges {
+		return nil
+	}
+	if got[metricRecall]+got[metricNDCG] <= got[metricPopularityRecall]+got[metricPopularityNDCG] {
+		return fmt.Errorf("%w: recall %.4f and NDCG %.4f on the validation part, popularity %.4f and %.4f", ErrNotBetter,
+			got[metricRecall], got[metricNDCG], got[metricPopularityRecall], got[metricPopularityNDCG])
+	}
+	return nil
+}
+
+// checkNumbers refuses weights that are no numbers or outside their bounds.
+func (m *Model) checkNumbers() error {
+	for k, w := range m.near.weight {
+		if !(w >= leastWeight && w <= mostWeight) {
+			return fmt.Errorf("neighbour weight %d is %v", k, w)
+		}
+	}
+	for b, p := range m.prior {
+		if !(p >= 0 && p <= mostWeight) {
+			return fmt.Errorf("the prior of book %d is %v", b, p)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,439 @@
+package recommender
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"unsafe"
+)
+
+// The model file has the layout of safetensors: the length of the header in
+// eight bytes, little-endian; the header, JSON padded with spaces; and the
+// arrays one behind the other, little-endian, the widest numbers first so that
+// each is aligned. The header names each array, its type, its shape and its
+// place, and under __metadata__ the SHA-256 of each. The last array is the
+// SHA-256 of the header with its length. So every byte of the file is covered.
+
+const (
+	formatName    = "octavo-model"
+	formatVersion = 1
+	// mostHeader bounds the header, bytes.
+	mostHeader = 1 << 20
+	alignment  = 64
+)
+
+// section is one array of the file.
+type section struct {
+	name, dtype string
+	width       int // bytes of an element
+	data        []byte
+}
+
+const digestName = "header_sha256"
+
+// sections are the model's arrays in the order of the file, as bytes.
+func (m *Model) sections() []section {
+	return []section{
+		{"neighbour_rows", "I64", 8, encode(m.near.rows)},
+		{"book_ids", "I32", 4, encode(m.books.ids)},
+		{"book_readers", "I32", 4, encode(m.readersOf)},
+		{"neighbours", "I32", 4, encode(m.near.book)},
+		{"neighbour_weights", "F32", 4, encode(m.near.weight)},
+		{"priors", "F32", 4, encode(m.prior)},
+		{"book_categories", "U8", 1, m.categories},
+	}
+}
+
+// number is what the arrays hold.
+type number interface{ int32 | int64 | float32 }
+
+// encode gives the bytes of values in little-endian order, in place where that
+// is the machine's.
+func encode[T number](values []T) []byte {
+	if len(values) == 0 {
+		return nil
+	}
+	width := int(unsafe.Sizeof(values[0]))
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), len(values)*width)
+	return littleEndian(raw, width)
+}
+
+// decode is the reverse of encode. Its result may lie in data, which must be
+// aligned for T.
+func decode[T number](data []byte) []T {
+	var zero T
+	width := int(unsafe.Sizeof(zero))
+	if len(data) == 0 {
+		return nil
+	}
+	raw := littleEndian(data, width)
+	return unsafe.Slice((*T)(unsafe.Pointer(&raw[0])), len(raw)/width)
+}
+
+// littleEndian returns raw itself, or on a big-endian machine a copy with the
+// bytes of each number turned round.
+func littleEndian(raw []byte, width int) []byte {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		return raw
+	}
+	turned := bytes.Clone(raw)
+	for number := range slices.Chunk(turned, width) {
+		slices.Reverse(number)
+	}
+	return turned
+}
+
+// entry describes an array in the header.
+type entry struct {
+	DType   string   `json:"dtype"`
+	Shape   []int64  `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
+}
+
+// header is the length and the padded JSON with which the file begins.
+func (m *Model) header(sections []section) ([]byte, error) {
+	parameters, err := json.Marshal(m.info.Parameters)
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters: %w", err)
+	}
+	metrics, err := json.Marshal(m.info.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("encode metrics: %w", err)
+	}
+	metadata := map[string]string{
+		"format":         formatName,
+		"format_version": strconv.Itoa(formatVersion),
+		"readers":        strconv.Itoa(m.info.Readers),
+		"interactions":   strconv.FormatInt(m.info.Interactions, 10),
+		"position":       strconv.FormatInt(m.info.Position, 10),
+		"seed":           strconv.FormatUint(m.info.Seed, 10),
+		"parameters":     string(parameters),
+		"metrics":        string(metrics),
+	}
+	all := map[string]any{"__metadata__": metadata}
+	var at int64
+	for _, s := range sections {
+		sum := sha256.Sum256(s.data)
+		metadata["sha256."+s.name] = hex.EncodeToString(sum[:])
+		end := at + int64(len(s.data))
+		all[s.name] = entry{s.dtype, []int64{int64(len(s.data) / s.width)}, [2]int64{at, end}}
+		at = end
+	}
+	all[digestName] = entry{"U8", []int64{sha256.Size}, [2]int64{at, at + sha256.Size}}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, fmt.Errorf("encode header: %w", err)
+	}
+	for (8+len(text))%alignment != 0 {
+		text = append(text, ' ')
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
+}
+
+// seal computes the digest that names the model.
+func (m *Model) seal() error {
+	head, err := m.header(m.sections())
+	if err != nil {
+		return err
+	}
+	m.setDigest(sha256.Sum256(head))
+	return nil
+}
+
+func (m *Model) setDigest(d [sha256.Size]byte) {
+	m.digest = d
+	m.info.Version = hex.EncodeToString(d[:6])
+}
+
+// Save writes the model to a file, which is there either whole or not at all.
+func (m *Model) Save(path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("save model %s: %w", path, err)
+		}
+	}()
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if err = m.write(f); err != nil {
+		return err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func (m *Model) write(w io.Writer) error {
+	sections := m.sections()
+	head, err := m.header(sections)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	for _, s := range sections {
+		if _, err := w.Write(s.data); err != nil {
+			return err
+		}
+	}
+	digest := sha256.Sum256(head)
+	_, err = w.Write(digest[:])
+	return err
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Open maps a model file and verifies all of it. Whatever the bytes, it returns
+// a model that can be used or an error that says what is wrong with the file,
+// and allocates no more than in proportion to the file's size. The file must not
+// be written to afterwards, only replaced.
+func Open(path string) (*Model, error) {
+	data, err := mapFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model %s: %w", path, err)
+	}
+	m, err := decodeModel(data)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open model %s: %w", path, err), unmapFile(data))
+	}
+	m.mapping = data
+	return m, nil
+}
+
+// Close gives the file's memory back. No call may be under way or follow: keep
+// the model open until the last user of it is done.
+func (m *Model) Close() error {
+	data := m.mapping
+	m.mapping, m.near, m.prior, m.categories, m.readersOf, m.order = nil, neighbours{}, nil, nil, nil, nil
+	m.books, m.shelves = idIndex{}, [256]span{}
+	if data == nil {
+		return nil
+	}
+	if err := unmapFile(data); err != nil {
+		return fmt.Errorf("close model: %w", err)
+	}
+	return nil
+}
+
+// decodeModel makes a model that lies in data, which must be aligned.
+func decodeModel(data []byte) (*Model, error) {
+	head, body, err := splitHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(head[8:], &all); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	var metadata map[string]string
+	if err := json.Unmarshal(all["__metadata__"], &metadata); err != nil {
+		return nil, fmt.Errorf("header: __metadata__: %w", err)
+	}
+	if metadata["format"] != formatName {
+		return nil, fmt.Errorf("not a model of Octavo: the format is %q", metadata["format"])
+	}
+	if v := metadata["format_version"]; v != strconv.Itoa(formatVersion) {
+		return nil, fmt.Errorf("format version %q, this program reads version %d", v, formatVersion)
+	}
+	m := &Model{}
+	sections := m.sections()
+	if len(all) != len(sections)+2 {
+		return nil, fmt.Errorf("header: %d entries, want %d", len(all), len(sections)+2)
+	}
+	rest := body
+	for i := range sections {
+		s := &sections[i]
+		if s.data, rest, err = cut(all, rest, int64(len(body)), *s); err != nil {
+			return nil, err
+		}
+	}
+	stored, rest, err := cut(all, rest, int64(len(body)), section{name: digestName, dtype: "U8", width: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != 0 {
+		return nil, fmt.Errorf("%d bytes after the last section", len(rest))
+	}
+	digest := sha256.Sum256(head)
+	if !bytes.Equal(stored, digest[:]) {
+		return nil, errors.New("header: the checksum does not match")
+	}
+	for _, s := range sections {
+		if sum := sha256.Sum256(s.data); metadata["sha256."+s.name] != hex.EncodeToString(sum[:]) {
+			return nil, fmt.Errorf("section %s: the checksum does not match", s.name)
+		}
+	}
+	if err := m.read(sections, metadata); err != nil {
+		return nil, err
+	}
+	m.setDigest(digest)
+	m.prepare()
+	return m, nil
+}
+
+// splitHeader separates the header, its length included, from the arrays.
+func splitHeader(data []byte) (head, body []byte, err error) {
+	if len(data) < 8 {
+		return nil, nil, fmt.Errorf("%d bytes, too short for a model", len(data))
+	}
+	length := binary.LittleEndian.Uint64(data)
+	if length > mostHeader {
+		return nil, nil, fmt.Errorf("header of %d bytes, more than %d", length, mostHeader)
+	}
+	if length > uint64(len(data)-8) {
+		return nil, nil, fmt.Errorf("cut off: header of %d bytes in a file of %d", length, len(data))
+	}
+	if (8+length)%alignment != 0 {
+		return nil, nil, fmt.Errorf("header of %d bytes: the arrays are not aligned", length)
+	}
+	return data[:8+length], data[8+length:], nil
+}
+
+// cut takes one section off the front of rest, the end of size bytes.
+func cut(all map[string]json.RawMessage, rest []byte, size int64, s section) (data, left []byte, err error) {
+	var e entry
+	if err := json.Unmarshal(all[s.name], &e); err != nil {
+		return nil, nil, fmt.Errorf("header: section %s: %w", s.name, err)
+	}
+	at := size - int64(len(rest))
+	switch {
+	case e.DType != s.dtype:
+		return nil, nil, fmt.Errorf("header: section %s: type %q, want %s", s.name, e.DType, s.dtype)
+	case e.Offsets[0] != at || e.Offsets[1] < at:
+		return nil, nil, fmt.Errorf("header: section %s: at %d to %d, want a start at %d", s.name, e.Offsets[0], e.Offsets[1], at)
+	case e.Offsets[1] > size:
+		return nil, nil, fmt.Errorf("cut off: section %s ends at %d of %d bytes", s.name, e.Offsets[1], size)
+	case len(e.Shape) != 1 || e.Shape[0] < 0 || e.Shape[0] > size || e.Shape[0]*int64(s.width) != e.Offsets[1]-at:
+		return nil, nil, fmt.Errorf("header: section %s: shape %v does not fill %d bytes", s.name, e.Shape, e.Offsets[1]-at)
+	}
+	n := e.Offsets[1] - at
+	return rest[:n:n], rest[n:], nil
+}
+
+// read takes the arrays and the metadata in, and checks that they make sense.
+func (m *Model) read(sections []section, metadata map[string]string) error {
+	m.near.rows = decode[int64](sections[0].data)
+	m.books = newIDIndex(nil)
+	ids := decode[int32](sections[1].data)
+	m.readersOf = decode[int32](sections[2].data)
+	m.near.book = decode[int32](sections[3].data)
+	m.near.weight = decode[float32](sections[4].data)
+	m.prior = decode[float32](sections[5].data)
+	m.categories = sections[6].data
+	if err := m.checkBooks(ids); err != nil {
+		return err
+	}
+	if err := m.checkNeighbours(); err != nil {
+		return err
+	}
+	if err := m.checkNumbers(); err != nil {
+		return err
+	}
+	m.books = newIDIndex(ids)
+	m.info.Books, m.info.FormatVersion = len(ids), formatVersion
+	return m.readInfo(metadata)
+}
+
+func (m *Model) checkBooks(ids []int32) error {
+	n := len(ids)
+	if n == 0 || n >= math.MaxInt32/2 {
+		return fmt.Errorf("%d books", n)
+	}
+	for name, got := range map[string]int{
+		"book_readers": len(m.readersOf), "priors": len(m.prior), "book_categories": len(m.categories), "neighbour_rows": len(m.near.rows) - 1,
+	} {
+		if got != n {
+			return fmt.Errorf("section %s: for %d books, there are %d", name, got, n)
+		}
+	}
+	for i := 1; i < n; i++ {
+		if ids[i] <= ids[i-1] {
+			return fmt.Errorf("section book_ids: book %d has id %d after %d", i, ids[i], ids[i-1])
+		}
+	}
+	for i, r := range m.readersOf {
+		if r < 0 {
+			return fmt.Errorf("section book_readers: book %d has %d", i, r)
+		}
+	}
+	return nil
+}
+
+func (m *Model) checkNeighbours() error {
+	rows, books := m.near.rows, m.near.book
+	if len(books) != len(m.near.weight) {
+		return fmt.Errorf("section neighbour_weights: %d, there are %d neighbours", len(m.near.weight), len(books))
+	}
+	if rows[0] != 0 || rows[len(rows)-1] != int64(len(books)) {
+		return fmt.Errorf("section neighbour_rows: from %d to %d, there are %d neighbours", rows[0], rows[len(rows)-1], len(books))
+	}
+	for j := 1; j < len(rows); j++ {
+		if rows[j] < rows[j-1] || rows[j] > int64(len(books)) {
+			return fmt.Errorf("section neighbour_rows: the row of book %d goes from %d to %d", j-1, rows[j-1], rows[j])
+		}
+		last := int32(-1)
+		for _, b := range books[rows[j-1]:rows[j]] {
+			if b <= last || int(b) >= len(rows)-1 {
+				return fmt.Errorf("section neighbours: book %d has neighbour %d after %d, of %d books", j-1, b, last, len(rows)-1)
+			}
+			last = b
+		}
+	}
+	return nil
+}
+
+func (m *Model) readInfo(metadata map[string]string) error {
+	var err error
+	if m.info.Readers, err = strconv.Atoi(metadata["readers"]); err != nil {
+		return fmt.Errorf("header: readers: %w", err)
+	}
+	if m.info.Interactions, err = strconv.ParseInt(metadata["interactions"], 10, 64); err != nil {
+		return fmt.Errorf("header: interactions: %w", err)
+	}
+	if m.info.Position, err = strconv.ParseInt(metadata["position"], 10, 64); err != nil {
+		return fmt.Errorf("header: position: %w", err)
+	}
+	if m.info.Seed, err = strconv.ParseUint(metadata["seed"], 10, 64); err != nil {
+		return fmt.Errorf("header: seed: %w", err)
+	}
+	if err := json.Unmarshal([]byte(metadata["parameters"]), &m.info.Parameters); err != nil {
+		return fmt.Errorf("header: parameters: %w", err)
+	}
+	if err := json.Unmarshal([]byte(metadata["metrics"]), &m.info.Metrics); err != nil {
+		return fmt.Errorf("header: metrics: %w", err)
+	}
+	return nil
+}

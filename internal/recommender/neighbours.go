@@ -1,0 +1,205 @@
+package recommender
+
+import (
+	"context"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// perBook is how many neighbours a book keeps.
+const perBook = 200
+
+// neighbours are the lists of the books read together with each book, in the
+// order of their index: those of book j are [rows[j], rows[j+1]).
+type neighbours struct {
+	rows   []int64
+	book   []int32
+	weight []float32
+}
+
+func (n *neighbours) of(j int32) ([]int32, []float32) {
+	from, to := n.rows[j], n.rows[j+1]
+	return n.book[from:to], n.weight[from:to]
+}
+
+// weigh returns the weight of book i among the neighbours of book j, 0 when it
+// is not one of them.
+func (n *neighbours) weigh(j, i int32) float32 {
+	books, weights := n.of(j)
+	at, ok := slices.BinarySearch(books, i)
+	if !ok {
+		return 0
+	}
+	return weights[at]
+}
+
+// row is what one book has in common with others.
+type row struct {
+	book  []int32
+	value []float32
+}
+
+// counter counts co-readers, for one book after the other.
+type counter struct {
+	m       *matrix
+	damp    []float32 // by reader: what a reader of so many books counts
+	sum     []float32 // by book, zero between calls
+	touched []int32
+}
+
+// count returns the books that share readers with book j, in no particular
+// order, and how much. The row is good until the next call.
+func (c *counter) count(j int) row {
+	m := c.m
+	c.touched = c.touched[:0]
+	for e := m.bookRows[j]; e < m.bookRows[j+1]; e++ {
+		r := m.reader[e]
+		f := m.readerWeight[e] * c.damp[r]
+		from, to := m.readerRows[r], m.readerRows[r+1]
+		weights := m.bookWeight[from:to]
+		for k, b := range m.book[from:to] {
+			if c.sum[b] == 0 {
+				c.touched = append(c.touched, b)
+			}
+			c.sum[b] += f * weights[k]
+		}
+	}
+	return c.take(j)
+}
+
+func (c *counter) take(j int) row {
+	out := row{book: make([]int32, 0, len(c.touched)), value: make([]float32, 0, len(c.touched))}
+	for _, b := range c.touched {
+		if int(b) != j {
+			out.book = append(out.book, b)
+			out.value = append(out.value, c.sum[b])
+		}
+		c.sum[b] = 0
+	}
+	return out
+}
+
+// selector keeps the strongest neighbours of a book.
+type selector struct {
+	candidate []float32 // by book: its damping as a candidate
+	keys      []uint64
+}
+
+// strongest returns the books of r with the greatest damped value, at most
+// perBook of them, in the order of their index. Of equals the lower index wins.
+func (s *selector) strongest(r row) row {
+	s.keys = s.keys[:0]
+	for k, b := range r.book {
+		s.keys = append(s.keys, rankKey(r.value[k]*s.candidate[b], b))
+	}
+	if len(s.keys) > perBook {
+		keepGreatest(s.keys, perBook)
+		s.keys = s.keys[:perBook]
+	}
+	out := row{book: make([]int32, len(s.keys)), value: make([]float32, len(s.keys))}
+	for k, key := range s.keys {
+		s.keys[k] = bits.RotateLeft64(key, 32) ^ math.MaxUint32<<32
+	}
+	slices.Sort(s.keys)
+	for k, key := range s.keys {
+		out.book[k] = int32(key >> 32)
+		out.value[k] = math.Float32frombits(uint32(key))
+	}
+	return out
+}
+
+// link turns the counts of the books that need them into weights. counts gives
+// the row of a book to a worker.
+func link(ctx context.Context, m *matrix, p Parameters, n int, done func(int), needed func(j int) bool, counts func(worker, j int) row) (*neighbours, error) {
+	candidate := damping(m.bookSize, p.Smoothing, p.BookExponent)
+	own := damping(m.bookSize, p.Smoothing, p.OwnExponent)
+	selectors := make([]selector, n)
+	for w := range selectors {
+		selectors[w].candidate = candidate
+	}
+	lists := make([]row, m.books)
+	err := parallel(ctx, n, m.books, done, func(w, j int) {
+		if !needed(j) {
+			return
+		}
+		list := selectors[w].strongest(counts(w, j))
+		sharpen(list.value, own[j], p)
+		lists[j] = list
+	})
+	if err != nil {
+		return nil, err
+	}
+	return join(lists), nil
+}
+
+// The weights kept are within these bounds, so that no sum of them overflows or
+// vanishes.
+const (
+	leastWeight = 1e-12
+	mostWeight  = 1e12
+)
+
+// sharpen turns damped counts into what p makes of them.
+func sharpen(values []float32, own float32, p Parameters) {
+	var sum float64
+	for k, v := range values {
+		sharp := math.Pow(float64(v*own), p.Sharpness)
+		values[k] = float32(sharp)
+		sum += sharp
+	}
+	if sum > 0 && p.Evenness > 0 {
+		even := float32(math.Pow(sum, -p.Evenness))
+		for k := range values {
+			values[k] *= even
+		}
+	}
+}
+
+// join puts the lists behind one another and scales them.
+func join(lists []row) *neighbours {
+	n := &neighbours{rows: make([]int64, len(lists)+1)}
+	var strongest float64
+	var books int
+	for j, list := range lists {
+		n.rows[j+1] = n.rows[j] + int64(len(list.book))
+		if len(list.book) > 0 {
+			strongest += float64(slices.Max(list.value))
+			books++
+		}
+	}
+	n.book = make([]int32, 0, n.rows[len(lists)])
+	n.weight = make([]float32, 0, n.rows[len(lists)])
+	if books == 0 {
+		return n
+	}
+	scale := float64(books) / strongest
+	for _, list := range lists {
+		n.book = append(n.book, list.book...)
+		for _, v := range list.value {
+			n.weight = append(n.weight, float32(min(max(float64(v)*scale, leastWeight), mostWeight)))
+		}
+	}
+	return n
+}
+
+// counters makes one counter for each worker.
+func counters(m *matrix, readerExponent float64, n int) []counter {
+	damp := make([]float32, len(m.readerSize))
+	for r, size := range m.readerSize {
+		damp[r] = float32(math.Pow(math.Max(float64(size), 1), -readerExponent))
+	}
+	all := make([]counter, n)
+	for w := range all {
+		all[w] = counter{m: m, damp: damp, sum: make([]float32, m.books)}
+	}
+	return all
+}
+
+// connect counts and links all books.
+func connect(ctx context.Context, m *matrix, p Parameters, n int, done func(int)) (*neighbours, error) {
+	c := counters(m, p.ReaderExponent, n)
+	return link(ctx, m, p, n, done,
+		func(int) bool { return true },
+		func(w, j int) row { return c[w].count(j) })
+}

@@ -1,0 +1,121 @@
+package recommender
+
+import "math"
+
+// Parameters are the numbers of the formulas
+//
+//	C(i,j) = Σ_u x(u,i) x(u,j) / d(u)^ReaderExponent
+//	V(i,j) = (C(i,j) / ((d(i)+Smoothing)^BookExponent (d(j)+Smoothing)^OwnExponent))^Sharpness
+//	W(i,j) = V(i,j) / (Σ_i V(i,j))^Evenness / scale
+//	score(u,i) = Σ_j x(u,j) W(i,j) + Prior (d(i)/max d)^PriorExponent
+//
+// where x(u,i) is the weight of reader u's opinion on book i, d(u) and d(i) are
+// its sums over the reader's books and the book's readers, i runs over the
+// strongest neighbours of j, j over the reader's own books, and scale makes the
+// strongest neighbour of a book 1 on the average.
+type Parameters struct {
+	BookExponent   float64 // how much a well-read book is held back
+	OwnExponent    float64 // how much less a well-read book of the reader's own says
+	ReaderExponent float64 // how much less one book of a long history says
+	Smoothing      float64 // readers added to each book: evidence asked for
+	Sharpness      float64 // above 1 near neighbours count more, far ones less
+	Evenness       float64 // 1: all of the reader's own books have the same to give; 0: as the counts have it
+	Prior          float64 // weight of popularity
+	PriorExponent  float64 // below 1 less-read books have a larger part of it
+	// Disliked is the weight of a book the reader has read and not liked. It is
+	// 0 wherever books are to be enjoyed; see Objective.
+	Disliked float64
+	// Stars is how much a rating changes the weight of a book that is not
+	// disliked: 1 as Opinion has it, 0 not at all.
+	Stars float64
+}
+
+// Objective says what a good suggestion is.
+type Objective uint8
+
+const (
+	// Liked: a book the reader will like. Disliked books pull nothing up.
+	Liked Objective = iota
+	// Read: a book the reader will read, whatever comes of it. That is what the
+	// published tables measure, and there a disliked book was read too.
+	Read
+)
+
+// defaultParameters are where the search begins.
+func defaultParameters(o Objective) Parameters {
+	p := Parameters{
+		BookExponent:   0.4,
+		OwnExponent:    0.4,
+		ReaderExponent: 0.4,
+		Smoothing:      3,
+		Sharpness:      1.1,
+		Evenness:       0.2,
+		Prior:          0.01,
+		PriorExponent:  1,
+		Stars:          1,
+	}
+	if o == Read {
+		p.Stars, p.Disliked = 0, 1
+	}
+	return p
+}
+
+// coordinate is one parameter and the values the search may give it, in order.
+type coordinate struct {
+	name   string
+	of     func(*Parameters) *float64
+	values []float64
+}
+
+// linking are the parameters that act on counts already made.
+var linking = []coordinate{
+	{"book_exponent", func(p *Parameters) *float64 { return &p.BookExponent }, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}},
+	{"own_exponent", func(p *Parameters) *float64 { return &p.OwnExponent }, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}},
+	{"smoothing", func(p *Parameters) *float64 { return &p.Smoothing }, []float64{0.5, 1, 2, 3, 5, 8, 13, 20, 40, 80}},
+	{"sharpness", func(p *Parameters) *float64 { return &p.Sharpness }, []float64{0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2}},
+	{"evenness", func(p *Parameters) *float64 { return &p.Evenness }, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
+	{"prior", func(p *Parameters) *float64 { return &p.Prior }, []float64{1e-6, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1}},
+	{"prior_exponent", func(p *Parameters) *float64 { return &p.PriorExponent }, []float64{0.5, 1}},
+}
+
+// counting are the parameters that ask for new counts, which takes longer. The
+// last two are searched only for the objective Read.
+var counting = []coordinate{
+	{"reader_exponent", func(p *Parameters) *float64 { return &p.ReaderExponent }, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
+	{"stars", func(p *Parameters) *float64 { return &p.Stars }, []float64{0, 0.5, 1, 2}},
+	{"disliked", func(p *Parameters) *float64 { return &p.Disliked }, []float64{0, 0.5, 1}},
+}
+
+// Map gives the parameters by name, as reports and the model file have them.
+func (p Parameters) Map() map[string]float64 {
+	m := make(map[string]float64)
+	for _, c := range append(linking[:len(linking):len(linking)], counting...) {
+		m[c.name] = *c.of(&p)
+	}
+	return m
+}
+
+// popularity is the prior of each book, Prior for the most read one.
+func (p Parameters) popularity(size []float32) []float32 {
+	prior := make([]float32, len(size))
+	var most float32
+	for _, d := range size {
+		most = max(most, d)
+	}
+	if most == 0 {
+		return prior
+	}
+	for i, d := range size {
+		prior[i] = float32(p.Prior * math.Pow(float64(d)/float64(most), p.PriorExponent))
+	}
+	return prior
+}
+
+// damping is (size+smoothing)^-exponent for each size.
+func damping(size []float32, smoothing, exponent float64) []float32 {
+	f := make([]float32, len(size))
+	for i, d := range size {
+		f[i] = float32(math.Pow(math.Max(float64(d)+smoothing, 1e-3), -exponent))
+	}
+	return f
+}

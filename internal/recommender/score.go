@@ -1,0 +1,162 @@
+package recommender
+
+import "slices"
+
+// Own is one of a reader's own books.
+type Own struct {
+	Book   int32   // the model's index of it
+	Weight float32 // Opinion.Weight; 0 and below say nothing
+}
+
+// Query asks for the best books for a reader.
+type Query struct {
+	Own       []Own   // the reader's own books, oldest first
+	Exclude   []int32 // indices of books not to return: those seen, and others
+	Category  uint8   // 0 for all
+	Limit     int     // how many, at most the number of books
+	Diversity float32 // 0 for the best by score to 1 for the most unlike one another
+}
+
+// Scored is a book and the score that ranked it.
+type Scored struct {
+	Book  int32 // the model's index of it
+	Score float32
+}
+
+const (
+	// longHistory is how many of a reader's own books count, the latest. It
+	// bounds the work for one reader.
+	longHistory = 500
+	// mostOwn bounds the weight of one own book.
+	mostOwn = 1e6
+)
+
+// latest are the own books that count.
+func latest(own []Own) []Own { return own[max(0, len(own)-longHistory):] }
+
+// speaks reports whether an own book adds to scores, and with what weight.
+func (m *Model) speaks(o Own) (float32, bool) {
+	ok := o.Weight > leastWeight && o.Book >= 0 && int(o.Book) < len(m.prior)
+	return min(o.Weight, mostOwn), ok
+}
+
+// scratch is what one answer is computed in; it is handed from one to the next.
+type scratch struct {
+	sum     []float32 // by book; 0 between answers
+	touched []int32   // books that have a sum
+	barred  []int32   // books that have a negative one, not to be returned
+	best    best
+}
+
+// Recommend appends to dst the best books for the reader of q, best first: the
+// true best of all books that q allows, by the sum that Explain takes apart. A
+// reader without books of weight gets the popular ones. It returns fewer than
+// q.Limit only when q does not allow more. It may be called from many
+// goroutines.
+func (m *Model) Recommend(q Query, dst []Scored) []Scored {
+	limit := min(q.Limit, len(m.prior))
+	if limit <= 0 {
+		return dst
+	}
+	s := m.scratch.Get().(*scratch)
+	defer m.scratch.Put(s)
+	m.exclude(s, q.Exclude)
+	m.accumulate(s, q.Own)
+
+	head := limit
+	if q.Diversity > 0 {
+		head = min(diverseHead(limit), len(m.prior))
+	}
+	m.selectBest(s, q.Category, head)
+	if q.Diversity > 0 {
+		return m.diversify(s.best.sorted(), limit, min(q.Diversity, 1), dst)
+	}
+	for _, key := range s.best.sorted() {
+		dst = append(dst, rankOf(key))
+	}
+	return dst
+}
+
+// exclude bars books by a sum nothing added lifts above zero.
+func (m *Model) exclude(s *scratch, books []int32) {
+	for _, b := range books {
+		if b >= 0 && int(b) < len(s.sum) && s.sum[b] == 0 {
+			s.sum[b] = barredSum
+			s.barred = append(s.barred, b)
+		}
+	}
+}
+
+const barredSum = -1e37
+
+func (m *Model) accumulate(s *scratch, own []Own) {
+	for _, o := range latest(own) {
+		w, ok := m.speaks(o)
+		if !ok {
+			continue
+		}
+		books, weights := m.near.of(o.Book)
+		weights = weights[:len(books)]
+		for k, b := range books {
+			v := s.sum[b]
+			if v == 0 {
+				s.touched = append(s.touched, b)
+			}
+			s.sum[b] = v + w*weights[k]
+		}
+	}
+}
+
+// selectBest leaves the best of the category in s.best and clears the sums.
+func (m *Model) selectBest(s *scratch, category uint8, limit int) {
+	s.best.keys, s.best.limit = s.best.keys[:0], limit
+	for _, b := range s.touched {
+		if category != 0 && m.categories[b] != category {
+			continue
+		}
+		if key := rankKey(s.sum[b]+m.prior[b], b); !s.best.full() || key > s.best.least() {
+			s.best.add(key)
+		}
+	}
+	// Of the others only the prior speaks, and they are in its order.
+	for _, b := range m.popular(category) {
+		if s.sum[b] != 0 {
+			continue
+		}
+		key := rankKey(m.prior[b], b)
+		if s.best.full() && key < s.best.least() {
+			break
+		}
+		s.best.add(key)
+	}
+	for _, b := range s.touched {
+		s.sum[b] = 0
+	}
+	for _, b := range s.barred {
+		s.sum[b] = 0
+	}
+	s.touched, s.barred = s.touched[:0], s.barred[:0]
+}
+
+// popular are the books of a category, or all for 0, by falling prior.
+func (m *Model) popular(category uint8) []int32 {
+	return m.order[m.shelves[category].from:m.shelves[category].to]
+}
+
+// Similar appends to dst the books that are most read together with one, best
+// first; none when too few have read it. The score is the weight as a neighbour.
+func (m *Model) Similar(book int32, limit int, dst []Scored) []Scored {
+	if book < 0 || int(book) >= len(m.prior) || limit <= 0 {
+		return dst
+	}
+	books, weights := m.near.of(book)
+	keys := make([]uint64, len(books))
+	for k, b := range books {
+		keys[k] = rankKey(weights[k], b)
+	}
+	slices.Sort(keys)
+	for _, key := range slices.Backward(keys[max(0, len(keys)-limit):]) {
+		dst = append(dst, rankOf(key))
+	}
+	return dst
+}

@@ -1,0 +1,168 @@
+package recommender
+
+import (
+	"context"
+	"slices"
+)
+
+const (
+	judgedAt = 20 // the length of the answers that parameters are chosen by
+	// mostTrials bounds the search.
+	mostTrials = 60
+)
+
+// tuner looks for the parameters that rank the validation books best, one
+// parameter after the other: as long as a step up or down its values helps, it
+// is taken.
+type tuner struct {
+	trial    *trial
+	workers  int
+	progress Progress
+	tried    map[Parameters]quality
+
+	// The counts of the books that judges own, for the last counting parameters.
+	counted Parameters
+	matrix  *matrix
+	probes  []probe
+	counts  []row
+}
+
+// choose returns the best parameters found, beginning at start, and how good
+// they are.
+func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Parameters, quality, error) {
+	best := start
+	at, err := t.try(ctx, best)
+	if err != nil {
+		return best, at, err
+	}
+	slow := counting[:1]
+	if o == Read && slices.ContainsFunc(t.trial.data.marks, func(m mark) bool { return m&rated != 0 }) {
+		slow = counting
+	}
+	for _, round := range [][]coordinate{linking, slow, linking} {
+		for _, c := range round {
+			if best, at, err = t.climb(ctx, c, best, at); err != nil {
+				return best, at, err
+			}
+		}
+	}
+	t.progress.report("choosing parameters", mostTrials, mostTrials)
+	return best, at, nil
+}
+
+// climb moves one parameter up its values, or else down, while that helps.
+func (t *tuner) climb(ctx context.Context, c coordinate, best Parameters, at quality) (Parameters, quality, error) {
+	for _, step := range []int{1, -1} {
+		moved := false
+		for i := slices.Index(c.values, *c.of(&best)) + step; i >= 0 && i < len(c.values); i += step {
+			next := best
+			*c.of(&next) = c.values[i]
+			if _, known := t.tried[next]; !known && len(t.tried) >= mostTrials {
+				break
+			}
+			q, err := t.try(ctx, next)
+			if err != nil {
+				return best, at, err
+			}
+			if q.sum() <= at.sum() {
+				break
+			}
+			best, at, moved = next, q, true
+		}
+		if moved {
+			break
+		}
+	}
+	return best, at, nil
+}
+
+// try measures one set of parameters.
+func (t *tuner) try(ctx context.Context, p Parameters) (quality, error) {
+	if q, ok := t.tried[p]; ok {
+		return q, nil
+	}
+	if err := t.count(ctx, p); err != nil {
+		return quality{}, err
+	}
+	near, err := link(ctx, t.matrix, p, t.workers, nil,
+		func(j int) bool { return t.counts[j].book != nil },
+		func(_, j int) row { return t.counts[j] })
+	if err != nil {
+		return quality{}, err
+	}
+	q, err := t.measure(ctx, newModel(t.trial.data, t.matrix, near, p))
+	if err != nil {
+		return q, err
+	}
+	t.tried[p] = q
+	t.progress.report("choosing parameters", min(len(t.tried), mostTrials-1), mostTrials)
+	return q, nil
+}
+
+func (t *tuner) measure(ctx context.Context, m *Model) (quality, error) {
+	return measure(ctx, t.probes, judgedAt, len(m.prior), t.workers, nil, m.rankBy(judgedAt), nil)
+}
+
+// popularity measures the prior alone.
+func (t *tuner) popularity(ctx context.Context, p Parameters) (quality, error) {
+	if err := t.count(ctx, p); err != nil {
+		return quality{}, err
+	}
+	return t.measure(ctx, newModel(t.trial.data, t.matrix, join(make([]row, t.matrix.books)), p))
+}
+
+// count makes the counts that p needs, unless they are there.
+func (t *tuner) count(ctx context.Context, p Parameters) error {
+	key := Parameters{ReaderExponent: p.ReaderExponent, Stars: p.Stars, Disliked: p.Disliked}
+	if t.counts != nil && key == t.counted {
+		return nil
+	}
+	t.counts = nil
+	t.matrix = t.trial.matrix(p)
+	t.trial.judges = affordable(t.matrix, t.trial)
+	t.probes = t.trial.probes(p)
+	needed := make([]bool, t.matrix.books)
+	for _, probe := range t.probes {
+		for _, o := range probe.own {
+			needed[o.Book] = true
+		}
+	}
+	c := counters(t.matrix, p.ReaderExponent, t.workers)
+	counts := make([]row, t.matrix.books)
+	err := parallel(ctx, t.workers, t.matrix.books, nil, func(w, j int) {
+		if needed[j] {
+			counts[j] = c[w].count(j)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	t.counted, t.counts = key, counts
+	return nil
+}
+
+// affordable are the first judges whose books' counts may be kept, at least
+// one.
+func affordable(m *matrix, t *trial) []judge {
+	counted := make([]bool, m.books)
+	total := 0
+	for i, j := range t.judges {
+		for e := j.from; e < j.to; e++ {
+			b := t.data.book[e]
+			if t.held[e] || counted[b] {
+				continue
+			}
+			counted[b] = true
+			pairs := 0
+			for x := m.bookRows[b]; x < m.bookRows[b+1]; x++ {
+				r := m.reader[x]
+				pairs += m.readerRows[r+1] - m.readerRows[r]
+			}
+			total += min(pairs, m.books)
+		}
+		if total > mostCounts && i > 0 {
+			return t.judges[:i]
+		}
+	}
+	return t.judges
+}
