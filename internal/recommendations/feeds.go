@@ -1,0 +1,183 @@
+package recommendations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/recommender"
+)
+
+// The pause before a feed is opened again grows from the first to the second.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// feed is how far another service's feed has been followed.
+type feed struct {
+	name      string
+	position  position
+	head      atomic.Int64 // as last heard
+	connected atomic.Bool
+	caughtUp  atomic.Bool // once is enough: it stays true
+	problem   atomic.Pointer[error]
+}
+
+func (f *feed) lag() int64 { return max(0, f.head.Load()-f.position.get()) }
+
+// ready is nil once the feed has caught up, otherwise it says how far it is.
+func (f *feed) ready() error {
+	if f.caughtUp.Load() {
+		return nil
+	}
+	if problem := f.problem.Load(); problem != nil {
+		return fault.Wrap(fault.Unavailable, *problem, "%s cannot be followed", f.name)
+	}
+	return fault.New(fault.Unavailable, "%s followed up to %d of %d", f.name, f.position.get(), f.head.Load())
+}
+
+// page is a message of a feed.
+type page interface {
+	GetPosition() int64
+	GetHead() int64
+}
+
+// stream is the client's side of a feed.
+type stream[P page] interface {
+	Recv() (P, error)
+}
+
+// source opens a feed behind a position and takes in its pages. restart
+// forgets all that was taken in.
+type source[P page] struct {
+	open    func(ctx context.Context, after int64) (stream[P], error)
+	apply   func(P)
+	restart func()
+}
+
+// errReplaced is the end of a stream whose feed is behind what it once was.
+var errReplaced = errors.New("the feed is shorter than it was: its database has been replaced")
+
+// follow takes in a feed until ctx ends, and comes back to it after every
+// failure. A feed that went back is taken in from the start.
+func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P]) {
+	pause := firstPause
+	for ctx.Err() == nil {
+		before := f.position.get()
+		err := followOnce(ctx, f, s)
+		if wasConnected := f.connected.Swap(false); ctx.Err() == nil && (wasConnected || f.problem.Load() == nil) {
+			log.Warn("feed interrupted; answers go on from what is known", "feed", f.name, "position", f.position.get(), "error", err)
+		}
+		f.problem.Store(&err)
+		if errors.Is(err, errReplaced) {
+			s.restart()
+			f.position.set(0)
+			pause = firstPause
+			continue
+		}
+		if f.position.get() != before {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pages, err := s.open(ctx, f.position.get())
+	if err != nil {
+		return err
+	}
+	for {
+		p, err := pages.Recv()
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("%s ended its feed", f.name)
+		}
+		if err != nil {
+			return err
+		}
+		if p.GetPosition() < f.position.get() || p.GetHead() < f.position.get() {
+			return errReplaced
+		}
+		s.apply(p)
+		f.head.Store(p.GetHead())
+		f.position.set(p.GetPosition())
+		f.connected.Store(true)
+		if p.GetPosition() >= p.GetHead() {
+			f.caughtUp.Store(true)
+		}
+	}
+}
+
+func (s *service) followCatalogue(ctx context.Context, client catalogv1.CatalogServiceClient) {
+	follow(ctx, s.logger, &s.books, source[*catalogv1.WatchBooksResponse]{
+		open: func(ctx context.Context, after int64) (stream[*catalogv1.WatchBooksResponse], error) {
+			return client.WatchBooks(ctx, &catalogv1.WatchBooksRequest{AfterPosition: after})
+		},
+		apply: func(p *catalogv1.WatchBooksResponse) {
+			books := make([]*book, len(p.GetBooks()))
+			for i, b := range p.GetBooks() {
+				books[i] = bookFrom(b)
+			}
+			s.catalogue.put(books)
+		},
+		restart: s.catalogue.clear,
+	})
+}
+
+func (s *service) followLog(ctx context.Context, client readersv1.ReadersServiceClient) {
+	follow(ctx, s.logger, &s.log, source[*readersv1.WatchInteractionsResponse]{
+		open: func(ctx context.Context, after int64) (stream[*readersv1.WatchInteractionsResponse], error) {
+			return client.WatchInteractions(ctx, &readersv1.WatchInteractionsRequest{AfterPosition: after})
+		},
+		apply: func(p *readersv1.WatchInteractionsResponse) {
+			histories := s.histories.Load()
+			for _, i := range p.GetInteractions() {
+				histories.apply(eventFrom(i))
+			}
+		},
+		restart: func() { s.histories.Store(newHistories()) },
+	})
+}
+
+// eventFrom reads one line of the log.
+func eventFrom(i *readersv1.Interaction) recommender.Event {
+	return recommender.Event{
+		Reader: i.GetReaderId(),
+		Book:   i.GetBookId(),
+		Kind:   recommender.Kind(i.GetKind()),
+		Value:  i.GetValue(),
+		Time:   i.GetOccurredAt().GetSeconds(),
+	}
+}
+
+// bookFrom keeps of a book what answers need. A category of a newer contract
+// counts as not known.
+func bookFrom(b *catalogv1.Book) *book {
+	category := b.GetCategory()
+	if category < 0 || category >= categories {
+		category = 0
+	}
+	return &book{
+		id:         b.GetId(),
+		category:   uint8(category),
+		year:       b.GetYear(),
+		title:      b.GetTitle(),
+		authors:    b.GetAuthors(),
+		popularity: b.GetPopularity(),
+	}
+}

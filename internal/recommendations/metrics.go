@@ -1,0 +1,75 @@
+package recommendations
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	modelsLoaded  prometheus.Counter
+	modelsRefused prometheus.Counter
+	personal      prometheus.Counter
+	popular       prometheus.Counter
+	waited        prometheus.Histogram
+	stale         prometheus.Counter
+}
+
+// newMetrics makes the service's metrics and registers them when there is a
+// registry.
+func newMetrics(registry prometheus.Registerer, s *service) *metrics {
+	lists := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "octavo_recommendations_total",
+		Help: "Lists of recommendations by what they rest on: the reader's own books, or popularity alone.",
+	}, []string{"source"})
+	m := &metrics{
+		modelsLoaded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "octavo_models_loaded_total", Help: "Models taken up since the start.",
+		}),
+		modelsRefused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "octavo_models_refused_total", Help: "Models refused since the start because they were damaged or failed their check.",
+		}),
+		personal: lists.WithLabelValues("personal"),
+		popular:  lists.WithLabelValues("popular"),
+		waited: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "octavo_min_position_wait_seconds",
+			Help:    "How long answers waited for the readers' log, of those that had to.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .02, .05, .1, .25, .5, 1},
+		}),
+		stale: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "octavo_min_position_missed_total", Help: "Answers given although the readers' log had not come far enough.",
+		}),
+	}
+	if registry == nil {
+		return m
+	}
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
+	}
+	for _, f := range []*feed{&s.books, &s.log} {
+		labels := prometheus.Labels{"feed": f.name}
+		registry.MustRegister(
+			gauge("octavo_feed_position", "How far the feed has been applied.", labels, func() float64 { return float64(f.position.get()) }),
+			gauge("octavo_feed_lag", "How far the applied position is behind the feed's head, as last heard.", labels, func() float64 { return float64(f.lag()) }),
+			gauge("octavo_feed_connected", "1 while the feed is being followed.", labels, func() float64 {
+				if f.connected.Load() {
+					return 1
+				}
+				return 0
+			}),
+		)
+	}
+	registry.MustRegister(
+		lists, m.modelsLoaded, m.modelsRefused, m.waited, m.stale,
+		gauge("octavo_model_age_seconds", "Time since the model in use was published; 0 without one.", nil, func() float64 {
+			if used := s.models.current.Load(); used != nil {
+				return time.Since(used.published).Seconds()
+			}
+			return 0
+		}),
+		gauge("octavo_catalogue_books", "Books held in memory.", nil, func() float64 { return float64(s.catalogue.size()) }),
+		gauge("octavo_history_readers", "Readers whose history is held in memory.", nil, func() float64 { return float64(s.histories.Load().readers.Load()) }),
+		gauge("octavo_history_entries", "Books in all histories held in memory.", nil, func() float64 { return float64(s.histories.Load().entries.Load()) }),
+	)
+	return m
+}

@@ -1,0 +1,179 @@
+package recommendations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/recommender"
+)
+
+// retryRefused is how long a model that was refused is left alone: it is
+// immutable, only what is around it, such as free memory, can change.
+const retryRefused = time.Minute
+
+// Models says which model to answer from. The error for "none yet" has the
+// kind NotFound.
+type Models interface {
+	Current(ctx context.Context) (name, path string, err error)
+}
+
+// model is a mapped model, and who uses it. The mapping is closed by the last
+// user after another model took its place.
+type model struct {
+	*recommender.Model
+	info      recommender.Info
+	name      string
+	published time.Time
+
+	users    atomic.Int64 // the holder counts as one
+	resolved atomic.Pointer[resolved]
+}
+
+// resolved ties a model's indices to the books of one generation of the
+// catalogue.
+type resolved struct {
+	generation uint64
+	books      []*book // by index; nil when the catalogue does not have it
+	missing    []int32 // the indices with nil
+}
+
+// books returns the tie to the present catalogue, made anew after a change.
+func (m *model) books(c *catalogue) *resolved {
+	if r := m.resolved.Load(); r != nil && r.generation == c.generation.Load() {
+		return r
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	r := &resolved{generation: c.generation.Load(), books: make([]*book, m.info.Books)}
+	for i := range r.books {
+		r.books[i] = c.books[m.BookID(int32(i))]
+		if r.books[i] == nil {
+			r.missing = append(r.missing, int32(i))
+		}
+	}
+	m.resolved.Store(r)
+	return r
+}
+
+// use is false when the model has been closed.
+func (m *model) use() bool {
+	for {
+		users := m.users.Load()
+		if users == 0 {
+			return false
+		}
+		if m.users.CompareAndSwap(users, users+1) {
+			return true
+		}
+	}
+}
+
+func (m *model) release() {
+	if m.users.Add(-1) == 0 {
+		_ = m.Close() // nothing was written, and nobody is left to tell
+	}
+}
+
+// holder has the model that answers.
+type holder struct {
+	models  Models
+	log     *slog.Logger
+	metrics *metrics
+	current atomic.Pointer[model]
+
+	// What was refused last and why; of the watching goroutine only.
+	refused   string
+	refusedAt time.Time
+	complaint string
+}
+
+// acquire returns the model to answer from, nil before the first. The caller
+// releases it.
+func (h *holder) acquire() *model {
+	for {
+		m := h.current.Load()
+		if m == nil || m.use() {
+			return m
+		}
+	}
+}
+
+// watch follows the store until ctx ends.
+func (h *holder) watch(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		h.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// look takes up the store's current model if it is not in use yet. One that is
+// damaged or fails its own check is refused, and the one before serves on.
+func (h *holder) look(ctx context.Context) {
+	name, path, err := h.models.Current(ctx)
+	switch {
+	case ctx.Err() != nil || fault.KindOf(err) == fault.NotFound:
+		return
+	case err != nil:
+		h.complain("cannot tell which model is current", err)
+		return
+	}
+	old := h.current.Load()
+	if old != nil && old.name == name || name == h.refused && time.Since(h.refusedAt) < retryRefused {
+		return
+	}
+	m, err := load(name, path)
+	if err != nil {
+		h.refused, h.refusedAt = name, time.Now()
+		h.metrics.modelsRefused.Inc()
+		h.complain("model refused", err, "model", name)
+		return
+	}
+	h.refused, h.complaint = "", ""
+	h.current.Store(m)
+	if old != nil {
+		old.release()
+	}
+	h.metrics.modelsLoaded.Inc()
+	h.log.Info("model in use", "model", name, "version", m.info.Version, "books", m.info.Books, "readers", m.info.Readers, "position", m.info.Position)
+}
+
+// complain logs a condition once, not at every look.
+func (h *holder) complain(what string, err error, attrs ...any) {
+	serving := "none"
+	if m := h.current.Load(); m != nil {
+		serving = m.name
+	}
+	if text := what + err.Error(); text != h.complaint {
+		h.complaint = text
+		h.log.Error(what+"; the one before serves on", append(attrs, "serving", serving, "error", err)...)
+	}
+}
+
+func load(name, path string) (*model, error) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := recommender.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := opened.Check(); err != nil {
+		return nil, errors.Join(fmt.Errorf("check: %w", err), opened.Close())
+	}
+	m := &model{Model: opened, info: opened.Info(), name: name, published: file.ModTime()}
+	m.users.Store(1)
+	return m, nil
+}
