@@ -1,0 +1,122 @@
+package session
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func codec(t testing.TB, fill byte) *Codec {
+	t.Helper()
+	c, err := NewCodec(bytes.Repeat([]byte{fill}, KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestASessionComesBackAsItWas(t *testing.T) {
+	full := Session{Reader: math.MaxInt32, Origin: 255, Position: math.MaxInt64, ChangedAt: math.MaxInt64}
+	for i := range int32(MaxRecent) {
+		full.Recent = append(full.Recent, math.MaxInt32-i)
+	}
+	for name, s := range map[string]Session{
+		"nobody":  {},
+		"reader":  {Reader: 17, Origin: 2, Position: 90210, ChangedAt: 1_700_000_000},
+		"visitor": {Recent: []int32{3, 1, 2}},
+		"full":    full,
+	} {
+		t.Run(name, func(t *testing.T) {
+			value := codec(t, 1).Encode(s)
+			if len(value) > MaxLength {
+				t.Errorf("encoded in %d bytes, more than %d", len(value), MaxLength)
+			}
+			got, ok := codec(t, 1).Decode(value)
+			if !ok || !reflect.DeepEqual(got, s) {
+				t.Errorf("decoded %+v, %v; want %+v", got, ok, s)
+			}
+		})
+	}
+}
+
+func TestOnlyOwnSessionsAreRead(t *testing.T) {
+	value := codec(t, 1).Encode(Session{Reader: 17})
+	for name, tampered := range map[string]string{
+		"empty":        "",
+		"another key":  codec(t, 2).Encode(Session{Reader: 17}),
+		"cut":          value[:len(value)-4],
+		"longer":       value + "AAAA",
+		"not base64":   "%" + value[1:],
+		"no signature": "AQAR",
+		"huge":         strings.Repeat("A", 1<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if s, ok := codec(t, 1).Decode(tampered); ok {
+				t.Errorf("read as %+v", s)
+			}
+		})
+	}
+	for i := range value {
+		changed := []byte(value)
+		changed[i] ^= 1
+		if s, ok := codec(t, 1).Decode(string(changed)); ok {
+			t.Errorf("byte %d changed, read as %+v", i, s)
+		}
+	}
+}
+
+func TestAShortKeyIsRefused(t *testing.T) {
+	if _, err := NewCodec(make([]byte, KeySize-1)); err == nil {
+		t.Error("a key of 31 bytes was taken")
+	}
+}
+
+func TestSawKeepsTheLatestBooksOnce(t *testing.T) {
+	var s Session
+	for book := range int32(MaxRecent + 5) {
+		if !s.Saw(book + 1) {
+			t.Errorf("book %d was said to be known", book+1)
+		}
+	}
+	if s.Saw(10) {
+		t.Error("a book was remembered twice")
+	}
+	if len(s.Recent) != MaxRecent || s.Recent[0] != 6 || s.Recent[MaxRecent-1] != MaxRecent+5 {
+		t.Errorf("recent books are %v", s.Recent)
+	}
+}
+
+func TestAPositionIsHandedOnForAWhile(t *testing.T) {
+	var s Session
+	now := time.Unix(1_700_000_000, 0)
+	s.Changed(12, now)
+	s.Changed(7, now.Add(time.Hour))
+	if got := s.MinPosition(now.Add(time.Minute), time.Minute); got != 12 {
+		t.Errorf("within patience the position is %d, want 12", got)
+	}
+	if got := s.MinPosition(now.Add(time.Minute+time.Second), time.Minute); got != 0 {
+		t.Errorf("after patience the position is %d, want 0", got)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	c := codec(f, 1)
+	f.Add(c.Encode(Session{Reader: 17, Recent: []int32{1, 2}}), []byte{version, 2, 17, 0, 0, 1})
+	f.Add("", []byte{version, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, value string, record []byte) {
+		if s, ok := c.Decode(value); ok {
+			if again, ok := c.Decode(c.Encode(s)); !ok || !reflect.DeepEqual(again, s) {
+				t.Errorf("%+v came back as %+v, %v", s, again, ok)
+			}
+		}
+		// The signature keeps strangers out of parse; it must stand alone too.
+		if s, ok := parse(record); ok {
+			if again, ok := c.Decode(c.Encode(s)); !ok || !reflect.DeepEqual(again, s) {
+				t.Errorf("%+v came back as %+v, %v", s, again, ok)
+			}
+		}
+	})
+}

@@ -1,0 +1,322 @@
+// Package view is what the pages of the storefront look like: the templates,
+// and the plain values they show.
+//
+// It asks nobody for anything. All text of books and readers is escaped here.
+package view
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/a-h/templ"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Category is a shelf of the shop.
+type Category struct {
+	ID    uint8  // number of the category in the contracts
+	Name  string // "Science fiction"
+	Path  string // "/science-fiction"
+	Books int    // how many stand on it; 0 when not known
+}
+
+// Book is a book with its cover drawn. It is shared by many pages at once and
+// must not be changed.
+type Book struct {
+	ID       int32
+	Title    string
+	Authors  []string
+	By       string    // the authors as one text, may be empty
+	Category *Category // nil when not known
+	Year     int32     // negative before the common era, 0 when not known
+	Href     string    // address of the book's page
+	FromRow  string    // the same, from a suggestion
+	Cover    string    // SVG
+}
+
+// Reason is why a card is in its row: one term of the score that put it there.
+type Reason struct {
+	Lead    string // "Because you finished"
+	Title   string // of the reader's own book; empty for a best seller
+	Href    string // its address
+	Percent int    // of the score, 0 to 100
+}
+
+// Share is the percentage in words: "62 %".
+func (r Reason) Share() string {
+	if r.Percent < 1 {
+		return "under 1 %"
+	}
+	return strconv.Itoa(r.Percent) + " %"
+}
+
+// Card is a book in a row or a grid.
+type Card struct {
+	*Book
+	Suggested bool     // followed links are told to the recommender
+	Reasons   []Reason // largest share first; empty when there are none to tell
+}
+
+// Row is a line of cards under a heading.
+type Row struct {
+	ID    string // for addresses within the page
+	Title string
+	Note  string // a sentence under the title, may be empty
+	More  string // address of all books of the kind, may be empty
+	Cards []Card
+}
+
+// Frame is what all pages have around their content.
+type Frame struct {
+	Title       string // of the document, without the shop's name
+	Description string
+	Canonical   string // path of the page's only true address, may be empty
+	Stylesheet  string // address
+	Icon        string // address
+	Reader      string // how the chosen reader is called; empty for none
+	Query       string // what was searched for
+	Path        string // of the page shown
+	Categories  []Category
+	Notices     []string // calm sentences about what is missing
+	Version     string
+}
+
+// Home is the first page.
+type Home struct {
+	Frame
+	Known    bool  // a reader is chosen
+	Personal bool  // the rows are about this reader
+	First    *Card // shown large, with all its reasons
+	Rest     int   // percent of the first card's score that its reasons leave out
+	Rows     []Row
+}
+
+// Shelf is the page of a category.
+type Shelf struct {
+	Frame
+	Category Category
+	Row      *Row // nil when there is nothing to suggest
+	Books    []Card
+	Failed   bool   // the books could not be had
+	Further  bool   // not the first page
+	Next     string // address of the next page, empty on the last
+}
+
+// Mark is one button of the shelf form.
+type Mark struct {
+	Value, Label string
+	On           bool
+}
+
+// Series is a book's place in a series.
+type Series struct {
+	Name     string
+	Position string // "1" or "2.5", empty when not known
+}
+
+// BookPage is the page of a book.
+type BookPage struct {
+	Frame
+	Book       *Book
+	Tags       []string
+	Series     Series
+	Token      string // makes sending a form twice harmless
+	Marks      []Mark
+	Removable  bool
+	Rating     float32 // stars, 0 for none
+	ShelfDown  bool    // what the reader said before is not known now
+	Similar    []Card
+	SimilarOff bool // similar books could not be had
+}
+
+// Person is a reader one can read as.
+type Person struct {
+	ID   int32
+	Name string // "Simulated reader 17"
+	Note string // display name, may be empty
+	On   bool   // chosen now
+}
+
+// People is a part of the picker.
+type People struct {
+	ID, Title, Note string
+	Persons         []Person
+	Next            string // address of the next page
+	Further         bool   // not the first page
+	Failed          bool
+}
+
+// Picker is the page where a reader is chosen.
+type Picker struct {
+	Frame
+	Groups []People
+}
+
+// Entry is a book on the reader's shelves.
+type Entry struct {
+	*Book
+	Rating float32
+}
+
+// Group is one of the reader's shelves.
+type Group struct {
+	Title   string
+	Entries []Entry
+}
+
+// Mine is the page of the reader's shelves.
+type Mine struct {
+	Frame
+	Known  bool
+	Failed bool
+	Groups []Group
+}
+
+// Found is the page of a search.
+type Found struct {
+	Frame
+	Asked  bool
+	Failed bool
+	Books  []Card
+}
+
+// Figure is a name and its value.
+type Figure struct{ Name, Value string }
+
+// How is the page about the recommendations.
+type How struct {
+	Frame
+	Failed     bool
+	Model      string // version, empty before the first training
+	Facts      []Figure
+	Parameters []Figure
+	Metrics    []Figure
+}
+
+// Problem is what is shown instead of a page.
+type Problem struct {
+	Frame
+	Status  int
+	Heading string
+	Text    string
+	Request string // id by which the operator finds the cause, may be empty
+}
+
+// BookPath is the address of a book: its number, and its title for the human
+// eye.
+func BookPath(id int32, title string) string {
+	path := "/book/" + strconv.Itoa(int(id))
+	if slug := slug(title); slug != "" {
+		path += "/" + slug
+	}
+	return path
+}
+
+const maxSlug = 60
+
+func slug(title string) string {
+	var b strings.Builder
+	gap := false
+	for _, r := range norm.NFD.String(title) {
+		r = unicode.ToLower(r)
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			if gap && b.Len() > 0 {
+				b.WriteByte('-')
+			}
+			gap = false
+			b.WriteRune(r)
+		case r == '\'' || r == '’' || unicode.Is(unicode.Mn, r):
+		default:
+			gap = true
+		}
+		if b.Len() >= maxSlug {
+			break
+		}
+	}
+	return b.String()
+}
+
+// ByLine is the authors as one text, at most three of them by name.
+func ByLine(authors []string) string {
+	switch n := len(authors); {
+	case n == 0:
+		return ""
+	case n == 1:
+		return authors[0]
+	case n <= 3:
+		return strings.Join(authors[:n-1], ", ") + " and " + authors[n-1]
+	default:
+		return authors[0] + ", " + authors[1] + " and others"
+	}
+}
+
+// Year is a year in words: "1813", "380 BCE".
+func Year(year int32) string {
+	if year < 0 {
+		return strconv.Itoa(int(-year)) + " BCE"
+	}
+	return strconv.Itoa(int(year))
+}
+
+// Stars is a rating in digits: "4", "4.5".
+func Stars(rating float32) string {
+	return strconv.FormatFloat(float64(rating), 'f', -1, 32)
+}
+
+// halves are the ratings there are.
+var halves = [...]float32{0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5}
+
+func starWords(rating float32) string {
+	if rating == 1 {
+		return "1 star"
+	}
+	return Stars(rating) + " stars"
+}
+
+func halfClass(rating float32) string {
+	if rating == float32(int(rating)) {
+		return "right"
+	}
+	return "left"
+}
+
+func at(path string) templ.SafeURL { return templ.SafeURL(path) }
+
+func (c Card) link() templ.SafeURL {
+	if c.Suggested {
+		return templ.SafeURL(c.FromRow)
+	}
+	return templ.SafeURL(c.Href)
+}
+
+// top are the reasons a small card has room for.
+func (c Card) top() []Reason { return c.Reasons[:min(2, len(c.Reasons))] }
+
+func (b *Book) rateAction() templ.SafeURL {
+	return templ.SafeURL("/book/" + strconv.Itoa(int(b.ID)) + "/rate")
+}
+
+func (b *Book) shelfAction() templ.SafeURL {
+	return templ.SafeURL("/book/" + strconv.Itoa(int(b.ID)) + "/shelf")
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Thousands(int64(n)) + " " + many
+}
+
+// Thousands is n with its digits in groups of three.
+func Thousands(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
+}
+
+func escapeQuery(text string) string { return url.QueryEscape(text) }

@@ -1,0 +1,223 @@
+package marketplace
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/marketplace/session"
+	"github.com/octavo-books/octavo/internal/marketplace/view"
+)
+
+const (
+	cookieName   = "octavo_session"
+	cookieMaxAge = 180 * 24 * 60 * 60 // seconds
+	maxForm      = 8 << 10            // bytes
+	// catchUp is after how long every service surely knows a click.
+	catchUp = 5 * time.Minute
+)
+
+// visit is one request for a page.
+type visit struct {
+	shop    *shop
+	w       http.ResponseWriter
+	r       *http.Request
+	session session.Session
+	saved   string // the session as it came
+	notices []string
+}
+
+// page turns a function that returns errors into a handler. It is the one
+// place where errors become pages.
+func (s *shop) page(show func(*visit) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		v := &visit{shop: s, w: w, r: r}
+		if cookie, err := r.Cookie(cookieName); err == nil {
+			if known, ok := s.sessions.Decode(cookie.Value); ok {
+				v.session, v.saved = known, cookie.Value
+			}
+		}
+		if err := show(v); err != nil {
+			v.fail(err)
+		}
+	})
+}
+
+// ask is a context for calls that a page can do without.
+func (v *visit) ask() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.r.Context(), v.shop.Patience)
+}
+
+// missing records that a page has to do without a service.
+func (v *visit) missing(service string, err error) {
+	level := slog.LevelWarn
+	if v.r.Context().Err() != nil {
+		level = slog.LevelDebug // the visitor went away
+	}
+	v.shop.Log.Log(v.r.Context(), level, "page without a service", "service", service, "path", v.r.URL.Path, "error", err)
+}
+
+func (v *visit) notice(text string) {
+	if !slices.Contains(v.notices, text) {
+		v.notices = append(v.notices, text)
+	}
+}
+
+// frame is what the page has around its content.
+func (v *visit) frame(title, description string) view.Frame {
+	return view.Frame{
+		Title:       title,
+		Description: description,
+		Stylesheet:  v.shop.assets.stylesheet,
+		Icon:        v.shop.assets.icon,
+		Reader:      readerName(v.session),
+		Path:        v.r.URL.Path,
+		Categories:  v.shop.categories.all,
+		Notices:     v.notices,
+		Version:     v.shop.Version,
+	}
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+var zippers = sync.Pool{New: func() any {
+	// Speed over size: pages are sent once, and the level costs five times the
+	// time for a tenth of the bytes.
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	return z
+}}
+
+// show sends a page.
+func (v *visit) show(status int, page templ.Component) error {
+	body := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(body)
+	body.Reset()
+	if err := page.Render(v.r.Context(), body); err != nil {
+		return err
+	}
+	v.saveSession()
+	h := v.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	// Each page is about its visitor and about this moment: going back must
+	// ask again, or an old form would be sent a second time.
+	h.Set("Cache-Control", "private, no-store")
+	h.Add("Vary", "Accept-Encoding, Cookie")
+	out := body
+	if acceptsGzip(v.r) {
+		out = buffers.Get().(*bytes.Buffer)
+		defer buffers.Put(out)
+		out.Reset()
+		z := zippers.Get().(*gzip.Writer)
+		defer zippers.Put(z)
+		z.Reset(out)
+		// Writing to memory does not fail.
+		_, _ = z.Write(body.Bytes())
+		_ = z.Close()
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Content-Length", strconv.Itoa(out.Len()))
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(out.Bytes()) // the visitor may have gone
+	return nil
+}
+
+func acceptsGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.EqualFold(name, "gzip") {
+			q := strings.TrimPrefix(strings.TrimSpace(quality), "q=")
+			weight, err := strconv.ParseFloat(q, 64)
+			return err != nil || weight > 0
+		}
+	}
+	return false
+}
+
+// redirect answers a form with the address of the page to see next.
+func (v *visit) redirect(path string) error {
+	v.saveSession()
+	v.w.Header().Set("Cache-Control", "private, no-store")
+	http.Redirect(v.w, v.r, path, http.StatusSeeOther)
+	return nil
+}
+
+func (v *visit) saveSession() {
+	value := v.shop.sessions.Encode(v.session)
+	if value == v.saved || v.saved == "" && v.session.Reader == 0 && len(v.session.Recent) == 0 {
+		return
+	}
+	v.saved = value
+	http.SetCookie(v.w, &http.Cookie{
+		Name:     cookieName,
+		Value:    value,
+		Path:     "/",
+		MaxAge:   cookieMaxAge,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+		// A proxy that ends TLS says so; who lies about it only loses the
+		// own cookie.
+		Secure: v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https",
+	})
+}
+
+// fail shows an error as a page, in plain words and with the way out. What is
+// not meant for visitors goes to the log.
+func (v *visit) fail(err error) {
+	kind := fault.KindOf(err)
+	if v.r.Context().Err() != nil {
+		kind = fault.Canceled
+	}
+	problem := view.Problem{Status: kind.HTTPStatus()}
+	switch kind {
+	case fault.NotFound:
+		problem.Heading, problem.Text = "Not found", fault.Message(err)
+	case fault.Invalid:
+		problem.Heading, problem.Text = "That did not make sense", fault.Message(err)
+	case fault.Denied:
+		problem.Heading, problem.Text = "Not allowed", fault.Message(err)
+	case fault.Exhausted:
+		problem.Heading, problem.Text = "Too much at once", "The shop is very busy, or what you sent is too large. Please try again in a moment."
+	case fault.Unavailable, fault.DeadlineExceeded, fault.Unimplemented:
+		problem.Heading, problem.Text = "Just a moment", "A part of the shop does not answer just now. Nothing is lost; please try again in a moment."
+		if own := new(fault.Error); errors.As(err, &own) {
+			problem.Text = own.Message
+		}
+		v.w.Header().Set("Retry-After", "5")
+	default:
+		problem.Heading, problem.Text = "Something broke", "The fault is the shop's, not yours. It has been noted; please try again in a moment."
+		problem.Request = v.w.Header().Get("X-Request-Id")
+	}
+	if problem.Text == "" {
+		problem.Text = "There is nothing to show here."
+	}
+	level := slog.LevelInfo
+	if problem.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	v.shop.Log.Log(v.r.Context(), level, "problem page", "method", v.r.Method, "path", v.r.URL.Path, "status", problem.Status, "error", err)
+	problem.Frame = v.frame(problem.Heading, "")
+	if err := v.show(problem.Status, view.ProblemPage(problem)); err != nil {
+		v.shop.Log.ErrorContext(v.r.Context(), "problem page", "error", err)
+		http.Error(v.w, problem.Heading, problem.Status)
+	}
+}
+
+// form reads a posted form.
+func (v *visit) form() error {
+	if err := v.r.ParseForm(); err != nil {
+		return fault.Wrap(fault.Invalid, err, "The form could not be read. Open the page again and try once more.")
+	}
+	return nil
+}
