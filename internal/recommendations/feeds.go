@@ -74,7 +74,8 @@ func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P])
 	for ctx.Err() == nil {
 		before := f.position.get()
 		err := followOnce(ctx, f, s)
-		if wasConnected := f.connected.Swap(false); ctx.Err() == nil && (wasConnected || f.problem.Load() == nil) {
+		f.connected.Store(false)
+		if ctx.Err() == nil && f.problem.Load() == nil {
 			log.Warn("feed interrupted; answers go on from what is known", "feed", f.name, "position", f.position.get(), "error", err)
 		}
 		f.problem.Store(&err)
@@ -117,6 +118,7 @@ func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
 		f.head.Store(p.GetHead())
 		f.position.set(p.GetPosition())
 		f.connected.Store(true)
+		f.problem.Store(nil)
 		if p.GetPosition() >= p.GetHead() {
 			f.caughtUp.Store(true)
 		}

@@ -19,8 +19,12 @@ import (
 	"github.com/octavo-books/octavo/internal/recommender"
 )
 
-// popularityBatch is how many books one call to the catalogue tells about.
-const popularityBatch = 5000
+const (
+	// popularityBatch is how many books one call to the catalogue tells about.
+	popularityBatch = 5000
+	// popularityLimit is the time one such call may take.
+	popularityLimit = 30 * time.Second
+)
 
 // The stages that Progress is told of, beside those of the training itself.
 const (
@@ -206,7 +210,7 @@ func setPopularity(ctx context.Context, c Config, model *recommender.Model) erro
 			entries = append(entries, &catalogv1.SetPopularityRequest_Entry{BookId: model.BookID(i), Readers: int64(readers)})
 		}
 		if len(entries) == popularityBatch || i == books-1 && len(entries) > 0 {
-			if _, err := c.Catalog.SetPopularity(ctx, &catalogv1.SetPopularityRequest{Entries: entries}); err != nil {
+			if err := tell(ctx, c.Catalog, entries); err != nil {
 				return err
 			}
 			entries = entries[:0]
@@ -216,4 +220,11 @@ func setPopularity(ctx context.Context, c Config, model *recommender.Model) erro
 		}
 	}
 	return nil
+}
+
+func tell(ctx context.Context, catalog catalogv1.CatalogServiceClient, entries []*catalogv1.SetPopularityRequest_Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, popularityLimit)
+	defer cancel()
+	_, err := catalog.SetPopularity(ctx, &catalogv1.SetPopularityRequest{Entries: entries})
+	return err
 }

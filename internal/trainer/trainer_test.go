@@ -2,10 +2,12 @@ package trainer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,8 +169,39 @@ func TestRunRefusesWhatIsNotWorthPublishing(t *testing.T) {
 	}
 }
 
-// A log of chance has nothing that beats popularity; some seeds still find a
-// little in the validation part, so this asks for agreement with the gate.
+// Readers who choose by popularity and chance alone leave nothing to find. Now
+// and then a model still does better on the validation part, by chance as well.
+func TestRunRefusesAModelThatIsNotBetterThanPopularity(t *testing.T) {
+	w := newWorld(t)
+	w.putBooks()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 10 {
+		w.readers.Replace()
+		for reader := range int32(readers) {
+			for range each {
+				book := min(random.Int32N(books), random.Int32N(books), random.Int32N(books)) + 1
+				w.readers.Record(&readersv1.Interaction{ReaderId: reader + 1, BookId: book, Kind: readersv1.InteractionKind_INTERACTION_KIND_FINISHED})
+			}
+		}
+		before, err := w.models.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = trainer.Run(t.Context(), w.config)
+		if err == nil {
+			continue
+		}
+		if fault.KindOf(err) != fault.Conflict || !errors.Is(err, recommender.ErrNotBetter) || !strings.Contains(err.Error(), "not published") {
+			t.Errorf("error %v, want a conflict with the reason", err)
+		}
+		if after, err := w.models.List(t.Context()); err != nil || !slices.Equal(before, after) {
+			t.Errorf("a refused model was published: %v, before %v", after, before)
+		}
+		return
+	}
+	t.Error("ten models of nothing all passed")
+}
+
 func TestRunKeepsTheModelBeforeWhenTheNewOneFails(t *testing.T) {
 	w := newWorld(t)
 	w.putBooks()
