@@ -8,6 +8,7 @@ package feedtest
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -59,6 +60,13 @@ func (l *log[T]) Up() { l.update(func() { l.down = false }) }
 // off.
 func (l *log[T]) Replace(lines ...T) {
 	l.update(func() { l.lines = lines; l.epoch++ })
+}
+
+// Lines are all that was added, shown or not.
+func (l *log[T]) Lines() []T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
 }
 
 // watch serves a stream.

@@ -3,7 +3,6 @@ package recommendations_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -30,7 +29,7 @@ import (
 	"github.com/octavo-books/octavo/internal/feedtest"
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommendations"
-	"github.com/octavo-books/octavo/internal/trainer"
+	"github.com/octavo-books/octavo/internal/recommender"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -171,15 +170,31 @@ func trained(t *testing.T) *world {
 	return w
 }
 
-func (w *world) train() trainer.Result {
+// train publishes a model of all that the feeds have, and returns its version.
+func (w *world) train() string {
 	w.t.Helper()
-	result, err := trainer.Run(w.t.Context(), trainer.Config{
-		Catalog: w.catalogClient, Readers: w.readersClient, Models: w.models, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	var events []recommender.Event
+	for _, i := range w.readers.Lines() {
+		events = append(events, recommender.Event{
+			Reader: i.GetReaderId(), Book: i.GetBookId(), Kind: recommender.Kind(i.GetKind()), Value: i.GetValue(), Time: i.GetOccurredAt().GetSeconds(),
+		})
+	}
+	var books []recommender.Book
+	for _, b := range w.catalog.Lines() {
+		books = append(books, recommender.Book{ID: b.GetId(), Category: uint8(b.GetCategory()), Authors: b.GetAuthors()})
+	}
+	model, err := recommender.Train(w.t.Context(), recommender.NewDataset(events, books), recommender.Options{Position: int64(len(events))})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return result
+	if _, err := w.models.Publish(w.t.Context(), model.Save); err != nil {
+		w.t.Fatal(err)
+	}
+	version := model.Info().Version
+	if err := model.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return version
 }
 
 func (w *world) eventually(what string, condition func() bool) {
@@ -512,8 +527,8 @@ func TestBeforeTheFirstModel(t *testing.T) {
 	}
 
 	w.readers.Record(testLog()...)
-	result := w.train()
-	w.eventually("the first model is in use", func() bool { return w.model().GetModelVersion() == result.Version })
+	version := w.train()
+	w.eventually("the first model is in use", func() bool { return w.model().GetModelVersion() == version })
 	if model := w.model(); model.GetBooks() != allBooks || model.GetTrainedPosition() != allReaders*8+1 || len(model.GetParameters()) == 0 || len(model.GetMetrics()) == 0 {
 		t.Errorf("GetModel: %v", model)
 	}
@@ -658,7 +673,7 @@ func TestDamagedModelsAreRefused(t *testing.T) {
 
 	w.readers.Record(finished(1, 100))
 	next := w.train()
-	w.eventually("a good model is taken up after all that", func() bool { return w.model().GetModelVersion() == next.Version })
+	w.eventually("a good model is taken up after all that", func() bool { return w.model().GetModelVersion() == next })
 }
 
 func TestSwapsUnderLoad(t *testing.T) {
@@ -667,7 +682,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	var contents [][]byte
 	versions := map[string]bool{}
 	for range 2 {
-		versions[w.train().Version] = true
+		versions[w.train()] = true
 		_, path, err := w.models.Current(t.Context())
 		if err != nil {
 			t.Fatal(err)
