@@ -1,0 +1,74 @@
+# The commands of this repository. `make` lists them.
+
+FUZZTIME ?= 30s
+# The README of a data set says where to get it: make evaluate DATA=folder
+DATA ?=
+# A folder for screenshots of the end-to-end tests: make test SCREENSHOTS=screenshots
+SCREENSHOTS ?=
+# Further flags for go test: make test ARGS=-run=TestName
+ARGS ?=
+
+# Tools have modules of their own, so that the product's stays small.
+tool = go tool -modfile=tools/$(1).mod
+
+.DEFAULT_GOAL := help
+.PHONY: help run build setup test test-fast bench fuzz evaluate generate lint format clean
+
+help: ## List these commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start Octavo; then open the address it prints. Needs only Go.
+	@mkdir -p bin
+	go build -o bin/octavo ./cmd/octavo
+	bin/octavo serve
+
+build: ## Build all programs into bin/.
+	@mkdir -p bin
+	go build -o bin/ ./cmd/...
+
+setup: ## Install what the tests need (Debian packages, two npm packages).
+	test/setup
+
+test: setup ## Set up and run all tests: Go with the race detector, browser, Python client.
+	SCREENSHOTS=$(abspath $(SCREENSHOTS)) go test -race -shuffle=on -timeout=20m $(ARGS) ./...
+
+test-fast: ## Run the tests that need only Go, without the race detector.
+	go test $(ARGS) ./chassis/... ./cmd/... ./internal/... ./test/architecture/...
+
+bench: ## Measure the cost of a request, and run the Go benchmarks.
+	go run ./test/bench
+	go test -run='^$$' -bench=. -benchmem $(ARGS) ./chassis/... ./internal/...
+
+fuzz: ## Run every fuzz test for FUZZTIME (30s).
+	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \
+	  for name in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+	    echo "$$package $$name"; \
+	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "$$package" || exit 1; \
+	  done; \
+	done
+
+evaluate: ## Measure the recommender on DATA, a folder with train.tsv and test.tsv.
+	@test -n "$(DATA)" || { echo "name a folder: make evaluate DATA=folder"; exit 2; }
+	@mkdir -p bin
+	go build -o bin/octavo ./cmd/octavo
+	bin/octavo evaluate --train "$(DATA)/train.tsv" --test "$(DATA)/test.tsv"
+
+generate: ## Write again all code that is generated from contracts, queries and templates.
+	$(call tool,buf) buf generate
+	$(call tool,sqlc) sqlc generate
+	$(call tool,templ) templ generate -path internal
+
+lint: ## Check style and find likely mistakes.
+	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 ls 2>/dev/null | xargs gofmt -l); \
+	  test -z "$$unformatted" || { echo "not formatted (make format):"; echo "$$unformatted"; exit 1; }
+	$(call tool,buf) buf lint
+	$(call tool,buf) buf format --diff --exit-code
+	$(call tool,lint) golangci-lint run
+
+format: ## Format Go, templates and contracts.
+	gofmt -w chassis cmd internal test
+	$(call tool,templ) templ fmt internal
+	$(call tool,buf) buf format --write
+
+clean: ## Remove what make has built; the data folder stays.
+	rm -rf bin screenshots test/endtoend/node_modules
