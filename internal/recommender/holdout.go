@@ -9,7 +9,7 @@ const (
 	mostJudges = 6000 // validation readers
 	// mostCounts bounds the memory of the search for parameters: how many counts
 	// of co-readers it keeps, 8 bytes each.
-	mostCounts = 40_000_000
+	mostCounts = 24_000_000
 )
 
 // trial is a dataset part of which is kept from training, to measure on.

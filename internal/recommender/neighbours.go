@@ -46,6 +46,7 @@ type counter struct {
 	damp    []float32 // by reader: what a reader of so many books counts
 	sum     []float32 // by book, zero between calls
 	touched []int32
+	out     row
 }
 
 // count returns the books that share readers with book j, in no particular
@@ -68,26 +69,45 @@ func (c *counter) count(j int) row {
 	return c.take(j)
 }
 
+// take hands the sums out and clears them.
 func (c *counter) take(j int) row {
-	out := row{book: make([]int32, 0, len(c.touched)), value: make([]float32, 0, len(c.touched))}
+	c.out.book, c.out.value = c.out.book[:0], c.out.value[:0]
 	for _, b := range c.touched {
 		if int(b) != j {
-			out.book = append(out.book, b)
-			out.value = append(out.value, c.sum[b])
+			c.out.book = append(c.out.book, b)
+			c.out.value = append(c.out.value, c.sum[b])
 		}
 		c.sum[b] = 0
 	}
-	return out
+	return c.out
 }
 
 // selector keeps the strongest neighbours of a book.
 type selector struct {
 	candidate []float32 // by book: its damping as a candidate
 	keys      []uint64
+	order     order
 }
 
-// strongest returns the books of r with the greatest damped value, at most
-// perBook of them, in the order of their index. Of equals the lower index wins.
+// order is that of the neighbours of a book. Only models that are kept need to
+// have theirs found.
+type order bool
+
+const (
+	byIndex   order = true
+	unordered order = false
+)
+
+func selectors(n int, candidate []float32, o order) []selector {
+	all := make([]selector, n)
+	for w := range all {
+		all[w].candidate, all[w].order = candidate, o
+	}
+	return all
+}
+
+// strongest returns the perBook books of r with the greatest damped values, and
+// these, in the order asked for. Of equals the lower index wins.
 func (s *selector) strongest(r row) row {
 	s.keys = s.keys[:0]
 	for k, b := range r.book {
@@ -101,7 +121,9 @@ func (s *selector) strongest(r row) row {
 	for k, key := range s.keys {
 		s.keys[k] = bits.RotateLeft64(key, 32) ^ math.MaxUint32<<32
 	}
-	slices.Sort(s.keys)
+	if s.order == byIndex {
+		slices.Sort(s.keys)
+	}
 	for k, key := range s.keys {
 		out.book[k] = int32(key >> 32)
 		out.value[k] = math.Float32frombits(uint32(key))
@@ -109,21 +131,37 @@ func (s *selector) strongest(r row) row {
 	return out
 }
 
+// shorten returns a copy of the n books of r with the greatest damped values,
+// with the values they had.
+func (s *selector) shorten(r row, n int) row {
+	s.keys = s.keys[:0]
+	for k, b := range r.book {
+		s.keys = append(s.keys, rankKey(r.value[k]*s.candidate[b], int32(k)))
+	}
+	if len(s.keys) > n {
+		keepGreatest(s.keys, n)
+		s.keys = s.keys[:n]
+	}
+	out := row{book: make([]int32, len(s.keys)), value: make([]float32, len(s.keys))}
+	for i, key := range s.keys {
+		k := rankOf(key).Book
+		out.book[i], out.value[i] = r.book[k], r.value[k]
+	}
+	return out
+}
+
 // link turns the counts of the books that need them into weights. counts gives
 // the row of a book to a worker.
-func link(ctx context.Context, m *matrix, p Parameters, n int, done func(int), needed func(j int) bool, counts func(worker, j int) row) (*neighbours, error) {
+func link(ctx context.Context, m *matrix, p Parameters, n int, o order, done func(int), needed func(j int) bool, counts func(worker, j int) row) (*neighbours, error) {
 	candidate := damping(m.bookSize, p.Smoothing, p.BookExponent)
 	own := damping(m.bookSize, p.Smoothing, p.OwnExponent)
-	selectors := make([]selector, n)
-	for w := range selectors {
-		selectors[w].candidate = candidate
-	}
+	s := selectors(n, candidate, o)
 	lists := make([]row, m.books)
 	err := parallel(ctx, n, m.books, done, func(w, j int) {
 		if !needed(j) {
 			return
 		}
-		list := selectors[w].strongest(counts(w, j))
+		list := s[w].strongest(counts(w, j))
 		sharpen(list.value, own[j], p)
 		lists[j] = list
 	})
@@ -199,7 +237,7 @@ func counters(m *matrix, readerExponent float64, n int) []counter {
 // connect counts and links all books.
 func connect(ctx context.Context, m *matrix, p Parameters, n int, done func(int)) (*neighbours, error) {
 	c := counters(m, p.ReaderExponent, n)
-	return link(ctx, m, p, n, done,
+	return link(ctx, m, p, n, byIndex, done,
 		func(int) bool { return true },
 		func(w, j int) row { return c[w].count(j) })
 }

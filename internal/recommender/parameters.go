@@ -45,11 +45,11 @@ const (
 func defaultParameters(o Objective) Parameters {
 	p := Parameters{
 		BookExponent:   0.4,
-		OwnExponent:    0.4,
+		OwnExponent:    0.5,
 		ReaderExponent: 0.4,
-		Smoothing:      3,
-		Sharpness:      1.1,
-		Evenness:       0.2,
+		Smoothing:      5,
+		Sharpness:      1.2,
+		Evenness:       0.4,
 		Prior:          0.01,
 		PriorExponent:  1,
 		Stars:          1,
@@ -69,10 +69,10 @@ type coordinate struct {
 
 // linking are the parameters that act on counts already made.
 var linking = []coordinate{
-	{"book_exponent", func(p *Parameters) *float64 { return &p.BookExponent }, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}},
-	{"own_exponent", func(p *Parameters) *float64 { return &p.OwnExponent }, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}},
+	{"book_exponent", func(p *Parameters) *float64 { return &p.BookExponent }, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2}},
+	{"own_exponent", func(p *Parameters) *float64 { return &p.OwnExponent }, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2}},
 	{"smoothing", func(p *Parameters) *float64 { return &p.Smoothing }, []float64{0.5, 1, 2, 3, 5, 8, 13, 20, 40, 80}},
-	{"sharpness", func(p *Parameters) *float64 { return &p.Sharpness }, []float64{0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2}},
+	{"sharpness", func(p *Parameters) *float64 { return &p.Sharpness }, []float64{0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2, 2.5, 3}},
 	{"evenness", func(p *Parameters) *float64 { return &p.Evenness }, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
 	{"prior", func(p *Parameters) *float64 { return &p.Prior }, []float64{1e-6, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1}},
 	{"prior_exponent", func(p *Parameters) *float64 { return &p.PriorExponent }, []float64{0.5, 1}},

@@ -8,7 +8,15 @@ import (
 const (
 	judgedAt = 20 // the length of the answers that parameters are chosen by
 	// mostTrials bounds the search.
-	mostTrials = 60
+	mostTrials = 80
+	// fewJudges is how many readers the first, rough choice is made by.
+	fewJudges = 1500
+	// shortlist is how many neighbours of a book the search chooses among, those
+	// that are strongest by the parameters it begins with.
+	shortlist = 3 * perBook
+	// worthwhile is by how much a step must better the last one, as a ratio. Less
+	// is chance.
+	worthwhile = 1.0002
 )
 
 // tuner looks for the parameters that rank the validation books best, one
@@ -18,7 +26,8 @@ type tuner struct {
 	trial    *trial
 	workers  int
 	progress Progress
-	tried    map[Parameters]quality
+	tried    map[Parameters]quality // by the present judges
+	trials   int
 
 	// The counts of the books that judges own, for the last counting parameters.
 	counted Parameters
@@ -30,17 +39,26 @@ type tuner struct {
 // choose returns the best parameters found, beginning at start, and how good
 // they are.
 func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Parameters, quality, error) {
-	best := start
-	at, err := t.try(ctx, best)
-	if err != nil {
-		return best, at, err
-	}
 	slow := counting[:1]
 	if o == Read && slices.ContainsFunc(t.trial.data.marks, func(m mark) bool { return m&rated != 0 }) {
 		slow = counting
 	}
-	for _, round := range [][]coordinate{linking, slow, linking} {
-		for _, c := range round {
+	best, all := start, t.trial.judges
+	var at quality
+	for _, round := range []struct {
+		judges      []judge
+		coordinates [][]coordinate
+	}{
+		{all[:min(fewJudges, len(all))], [][]coordinate{linking, slow}},
+		{all, [][]coordinate{linking, slow, linking}},
+	} {
+		t.trial.judges = round.judges
+		t.tried, t.counts = make(map[Parameters]quality), nil
+		var err error
+		if at, err = t.try(ctx, best); err != nil {
+			return best, at, err
+		}
+		for _, c := range slices.Concat(round.coordinates...) {
 			if best, at, err = t.climb(ctx, c, best, at); err != nil {
 				return best, at, err
 			}
@@ -57,14 +75,14 @@ func (t *tuner) climb(ctx context.Context, c coordinate, best Parameters, at qua
 		for i := slices.Index(c.values, *c.of(&best)) + step; i >= 0 && i < len(c.values); i += step {
 			next := best
 			*c.of(&next) = c.values[i]
-			if _, known := t.tried[next]; !known && len(t.tried) >= mostTrials {
+			if _, known := t.tried[next]; !known && t.trials >= mostTrials {
 				break
 			}
 			q, err := t.try(ctx, next)
 			if err != nil {
 				return best, at, err
 			}
-			if q.sum() <= at.sum() {
+			if q.sum() <= at.sum()*worthwhile {
 				break
 			}
 			best, at, moved = next, q, true
@@ -84,7 +102,7 @@ func (t *tuner) try(ctx context.Context, p Parameters) (quality, error) {
 	if err := t.count(ctx, p); err != nil {
 		return quality{}, err
 	}
-	near, err := link(ctx, t.matrix, p, t.workers, nil,
+	near, err := link(ctx, t.matrix, p, t.workers, unordered, nil,
 		func(j int) bool { return t.counts[j].book != nil },
 		func(_, j int) row { return t.counts[j] })
 	if err != nil {
@@ -95,7 +113,8 @@ func (t *tuner) try(ctx context.Context, p Parameters) (quality, error) {
 		return q, err
 	}
 	t.tried[p] = q
-	t.progress.report("choosing parameters", min(len(t.tried), mostTrials-1), mostTrials)
+	t.trials++
+	t.progress.report("choosing parameters", min(t.trials, mostTrials-1), mostTrials)
 	return q, nil
 }
 
@@ -128,10 +147,12 @@ func (t *tuner) count(ctx context.Context, p Parameters) error {
 		}
 	}
 	c := counters(t.matrix, p.ReaderExponent, t.workers)
+	start := defaultParameters(Liked)
+	s := selectors(t.workers, damping(t.matrix.bookSize, start.Smoothing, start.BookExponent), unordered)
 	counts := make([]row, t.matrix.books)
 	err := parallel(ctx, t.workers, t.matrix.books, nil, func(w, j int) {
 		if needed[j] {
-			counts[j] = c[w].count(j)
+			counts[j] = s[w].shorten(c[w].count(j), shortlist)
 		}
 	})
 	if err != nil {
@@ -158,7 +179,7 @@ func affordable(m *matrix, t *trial) []judge {
 				r := m.reader[x]
 				pairs += m.readerRows[r+1] - m.readerRows[r]
 			}
-			total += min(pairs, m.books)
+			total += min(pairs, shortlist)
 		}
 		if total > mostCounts && i > 0 {
 			return t.judges[:i]

@@ -1,0 +1,127 @@
+package recommender
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+)
+
+// BenchmarkTrainDemo trains on as much as the demo library has, with the choice
+// of parameters.
+func BenchmarkTrainDemo(b *testing.B) {
+	data := NewDataset(shop(2000, 640, 30, 1))
+	for b.Loop() {
+		if _, err := Train(context.Background(), data, Options{Seed: 1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// large is a model of 25,000 books with full lists of neighbours, and readers
+// with the median, and then with a long, history.
+func large(b *testing.B) *Model {
+	b.Helper()
+	p := defaultParameters(Liked)
+	events, books := shop(40_000, 25_000, 15, 1)
+	m, err := fit(context.Background(), NewDataset(events, books), p, workers(0), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := m.seal(); err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+func history(m *Model, n int) ([]Own, []int32) {
+	own, seen := make([]Own, n), make([]int32, n)
+	for i := range own {
+		book := int32(i * 7919 % (len(m.prior) / 4))
+		own[i], seen[i] = Own{Book: book, Weight: 1}, book
+	}
+	return own, seen
+}
+
+func BenchmarkFit25k(b *testing.B) {
+	data := NewDataset(shop(40_000, 25_000, 15, 1))
+	for b.Loop() {
+		if _, err := fit(context.Background(), data, defaultParameters(Liked), workers(0), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDataset(b *testing.B) {
+	events, books := shop(40_000, 25_000, 15, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		NewDataset(events, books)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(events)), "ns/event")
+}
+
+func BenchmarkRecommend(b *testing.B) {
+	m := large(b)
+	for _, c := range []struct {
+		name      string
+		own       int
+		category  uint8
+		diversity float32
+	}{
+		{"cold", 0, 0, 0},
+		{"own=8", 8, 0, 0},
+		{"own=8,category", 8, 5, 0},
+		{"own=8,diverse", 8, 0, 0.3},
+		{"own=50", 50, 0, 0},
+		{"own=500", 500, 0, 0},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			own, seen := history(m, c.own)
+			var dst []Scored
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = m.Recommend(Query{Own: own, Exclude: seen, Category: c.category, Limit: 10, Diversity: c.diversity}, dst[:0])
+			}
+		})
+	}
+}
+
+func BenchmarkExplain(b *testing.B) {
+	m := large(b)
+	own, seen := history(m, 8)
+	answer := m.Recommend(Query{Own: own, Exclude: seen, Limit: 10}, nil)
+	var dst []Share
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, s := range answer {
+			dst = m.Explain(own, s.Book, 3, dst[:0])
+		}
+	}
+}
+
+func BenchmarkSimilar(b *testing.B) {
+	m := large(b)
+	var dst []Scored
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = m.Similar(100, 10, dst[:0])
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "model")
+	m := large(b)
+	if err := m.Save(path); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(8 * len(m.near.book)))
+	for b.Loop() {
+		m, err := Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
