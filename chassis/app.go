@@ -21,6 +21,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/octavo-books/octavo/internal/fault"
 )
@@ -66,6 +68,7 @@ type App struct {
 	admin   *httpServer // nil without an admin address
 	grpc    []*grpcServer
 	http    []*httpServer
+	conns   []*grpc.ClientConn
 	tasks   []task
 	closers []closer
 }
@@ -153,14 +156,18 @@ func (a *App) OnClose(name string, close func() error) {
 	a.closers = append(a.closers, closer{name, close})
 }
 
-// WaitReady returns when every server is ready, which it can only be while the
-// app runs, and fails when ctx ends first.
+// WaitReady returns when every server is ready and the app's own connections to
+// them know it. It can be called while the app runs, and fails when ctx ends
+// first.
 func (a *App) WaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(readinessInterval / 10)
 	defer ticker.Stop()
 	for {
 		a.readiness.poll()
 		err := a.readiness.failure()
+		if err == nil {
+			err = a.unreachable()
+		}
 		if err == nil {
 			return nil
 		}
@@ -170,6 +177,18 @@ func (a *App) WaitReady(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// unreachable names a connection to a server of this app that has not heard
+// yet that the server is healthy again: its calls would still fail.
+func (a *App) unreachable() error {
+	for _, conn := range a.conns {
+		own := slices.ContainsFunc(a.grpc, func(s *grpcServer) bool { return s.listener.Addr().String() == conn.Target() })
+		if own && conn.GetState() == connectivity.TransientFailure {
+			return fmt.Errorf("the connection to %s is not up yet", conn.Target())
+		}
+	}
+	return nil
 }
 
 // Run serves until ctx ends, which is success, or until a task or a server

@@ -73,6 +73,7 @@ func (a *App) Dial(name, target string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s at %s: %w", name, target, err)
 	}
+	a.conns = append(a.conns, conn)
 	a.OnClose("connection to "+name, func() error {
 		if conn.GetState() == connectivity.Shutdown {
 			return nil // its user has closed it
