@@ -1,0 +1,130 @@
+// Package readers is the service that keeps what is personal: who the readers
+// are, what is on their shelves, and the log of everything they did.
+//
+// It knows books by their numbers only, and recommends nothing.
+package readers
+
+import (
+	"context"
+	"time"
+)
+
+// Origin is where a reader came from. The numbers are those of
+// octavo.readers.v1.Origin.
+type Origin int32
+
+// The origins, 0 when it is not told.
+const (
+	Anonymous Origin = iota + 1
+	Simulated
+	Imported
+)
+
+// Reader is somebody who reads, or a simulation of it.
+type Reader struct {
+	ID          int32 // from 1
+	Origin      Origin
+	DisplayName string // may be empty
+	Source      string // (Source, SourceID) names one reader for ever; empty for visitors
+	SourceID    string
+	CreatedAt   time.Time // in milliseconds
+}
+
+// Kind is what a reader did with a book. The numbers are those of
+// octavo.readers.v1.InteractionKind.
+type Kind int32
+
+// The kinds, weakest sign of liking first.
+const (
+	View Kind = iota + 1
+	Click
+	Want
+	Reading
+	Finished
+	Rating
+	NotInterested
+	Bought
+	Removed
+)
+
+// Interaction is one thing that a reader did with a book.
+type Interaction struct {
+	Position   int64  // in the log, from 1
+	ClientID   string // the client's own, unique for the reader; may be empty
+	Reader     int32
+	Book       int32
+	Kind       Kind
+	Stars      float32   // 0.5 to 5 in half steps for a Rating, 0 for other kinds
+	OccurredAt time.Time // in milliseconds
+}
+
+// Entry is a reader's present relation to one book: what the log adds up to.
+type Entry struct {
+	Book      int32
+	Shelf     Kind    // Want, Reading, Finished, Bought or NotInterested, the last in the log; 0 when only rated
+	Stars     float32 // 0 when not rated
+	UpdatedAt time.Time
+}
+
+// Effect is what one interaction or several, one after the other, do to the
+// entry of their reader and book.
+type Effect struct {
+	Clear bool    // what was there before goes first
+	Shelf Kind    // the new shelf, 0 to keep it
+	Stars float32 // the new rating, 0 to keep it
+	At    time.Time
+}
+
+// Then is the effect of e followed by that of the interaction. It says false
+// when the interaction has none, as when a page was only looked at.
+func (e Effect) Then(i Interaction) (Effect, bool) {
+	switch i.Kind {
+	case Want, Reading, Finished, NotInterested, Bought:
+		e.Shelf = i.Kind
+	case Rating:
+		e.Stars = i.Stars
+	case Removed:
+		e = Effect{Clear: true}
+	default:
+		return e, false
+	}
+	e.At = i.OccurredAt
+	return e, true
+}
+
+// Log is a part of the log.
+type Log struct {
+	Interactions []Interaction // in the order of their positions, without ClientID
+	Position     int64         // of the last of them, or where the part began
+	Head         int64         // of the last interaction there is
+}
+
+// Store keeps the readers and their log. Its errors are faults where a user
+// can be told what is wrong. All methods may be called at the same time. What
+// it writes is on disk when it returns.
+type Store interface {
+	// Create adds a reader and returns the id.
+	Create(ctx context.Context, reader Reader) (int32, error)
+	// Reader returns one reader, or a NotFound fault.
+	Reader(ctx context.Context, id int32) (Reader, error)
+	// List returns the readers of an origin, or all when it is 0, in the order
+	// of their ids, those above after.
+	List(ctx context.Context, origin Origin, after int32, limit int) ([]Reader, error)
+	// Import adds the readers whose (Source, SourceID) is new, all or none, and
+	// returns the id of each, in order, and how many are new. The others stay
+	// as they are. An id is kept when it is free.
+	Import(ctx context.Context, readers []Reader) (ids []int32, created int32, err error)
+	// Record appends to the log, in this order, all or none, and applies the
+	// effects to the shelves. It leaves out those whose reader has recorded the
+	// ClientID before. A reader that does not exist is a NotFound fault.
+	// position is where all of them are in the log, recorded how many are new.
+	Record(ctx context.Context, interactions []Interaction) (position int64, recorded int32, err error)
+	// Shelf returns a reader's entries, of these books or of all when there are
+	// none, last changed first.
+	Shelf(ctx context.Context, reader int32, books []int32, limit int) ([]Entry, error)
+	// Log returns the next part of the log after a position. A position beyond
+	// the end is a Conflict.
+	Log(ctx context.Context, after int64, limit int) (Log, error)
+	// Changed returns a channel that is closed after the next commit.
+	Changed() <-chan struct{}
+}

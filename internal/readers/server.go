@@ -1,0 +1,186 @@
+package readers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/feed"
+	"github.com/octavo-books/octavo/internal/page"
+)
+
+const (
+	defaultPage, maxPage = 20, 200
+	maxEntries           = 1000
+	// What one message of the feed holds at most: some 60 kB.
+	watchInteractions = 2000
+)
+
+// Server answers octavo.readers.v1.ReadersService.
+type Server struct {
+	readersv1.UnimplementedReadersServiceServer
+
+	store     Store
+	log       *slog.Logger
+	stop      chan struct{}
+	heartbeat time.Duration
+}
+
+// NewServer makes a server over a store.
+func NewServer(store Store, log *slog.Logger) *Server {
+	return &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) { readersv1.RegisterReadersServiceServer(r, s) }
+
+// Run waits until ctx ends, then ends all streams, which would otherwise hold
+// up a graceful stop. It is called once.
+func (s *Server) Run(ctx context.Context) error {
+	<-ctx.Done()
+	close(s.stop)
+	return nil
+}
+
+// CreateReader implements the contract.
+func (s *Server) CreateReader(ctx context.Context, req *readersv1.CreateReaderRequest) (*readersv1.CreateReaderResponse, error) {
+	reader := Reader{Origin: Anonymous, DisplayName: req.GetDisplayName(), CreatedAt: now()}
+	var err error
+	if reader.ID, err = s.store.Create(ctx, reader); err != nil {
+		return nil, err
+	}
+	return &readersv1.CreateReaderResponse{Reader: readerToProto(reader)}, nil
+}
+
+// GetReader implements the contract.
+func (s *Server) GetReader(ctx context.Context, req *readersv1.GetReaderRequest) (*readersv1.GetReaderResponse, error) {
+	reader, err := s.store.Reader(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &readersv1.GetReaderResponse{Reader: readerToProto(reader)}, nil
+}
+
+// ListReaders implements the contract.
+func (s *Server) ListReaders(ctx context.Context, req *readersv1.ListReadersRequest) (*readersv1.ListReadersResponse, error) {
+	origin := Origin(req.GetOrigin())
+	var after int32
+	if token := req.GetPageToken(); token != "" {
+		numbers, err := page.Parse(token, 2)
+		if err != nil {
+			return nil, err
+		}
+		if numbers[0] != int64(origin) || numbers[1] > math.MaxInt32 {
+			return nil, fault.NewInvalid("page_token", "belongs to the list of another origin; start from the first page")
+		}
+		after = int32(numbers[1])
+	}
+	size := limit(req.GetPageSize(), defaultPage, maxPage)
+	readers, err := s.store.List(ctx, origin, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	resp := &readersv1.ListReadersResponse{}
+	if len(readers) > size {
+		readers = readers[:size]
+		resp.NextPageToken = page.Token(int64(origin), int64(readers[size-1].ID))
+	}
+	for _, r := range readers {
+		resp.Readers = append(resp.Readers, readerToProto(r))
+	}
+	return resp, nil
+}
+
+// ImportReaders implements the contract.
+func (s *Server) ImportReaders(ctx context.Context, req *readersv1.ImportReadersRequest) (*readersv1.ImportReadersResponse, error) {
+	readers, now := make([]Reader, len(req.GetReaders())), now()
+	for i, r := range req.GetReaders() {
+		switch {
+		case r.GetSource() == "":
+			return nil, fault.NewInvalid(fmt.Sprintf("readers[%d].source", i), "must say where the reader comes from")
+		case r.GetSourceId() == "":
+			return nil, fault.NewInvalid(fmt.Sprintf("readers[%d].source_id", i), "must be the key of the reader in the source")
+		case r.GetCreatedAt() != nil && !r.GetCreatedAt().IsValid():
+			return nil, fault.NewInvalid(fmt.Sprintf("readers[%d].created_at", i), "is not a time")
+		}
+		readers[i] = readerFromProto(r, now)
+	}
+	ids, created, err := s.store.Import(ctx, readers)
+	if err != nil {
+		return nil, err
+	}
+	return &readersv1.ImportReadersResponse{Ids: ids, Created: created}, nil
+}
+
+// RecordInteractions implements the contract.
+func (s *Server) RecordInteractions(ctx context.Context, req *readersv1.RecordInteractionsRequest) (*readersv1.RecordInteractionsResponse, error) {
+	interactions, now := make([]Interaction, len(req.GetInteractions())), now()
+	for i, in := range req.GetInteractions() {
+		if in.GetOccurredAt() != nil && !in.GetOccurredAt().IsValid() {
+			return nil, fault.NewInvalid(fmt.Sprintf("interactions[%d].occurred_at", i), "is not a time")
+		}
+		interactions[i] = interactionFromProto(in, now)
+	}
+	position, recorded, err := s.store.Record(ctx, interactions)
+	if err != nil {
+		return nil, err
+	}
+	return &readersv1.RecordInteractionsResponse{Position: position, Recorded: recorded}, nil
+}
+
+// ListShelf implements the contract.
+func (s *Server) ListShelf(ctx context.Context, req *readersv1.ListShelfRequest) (*readersv1.ListShelfResponse, error) {
+	entries, err := s.store.Shelf(ctx, req.GetReaderId(), req.GetBookIds(), limit(req.GetMaxResults(), maxEntries, maxEntries))
+	if err != nil {
+		return nil, err
+	}
+	resp := &readersv1.ListShelfResponse{Entries: make([]*readersv1.ShelfEntry, len(entries))}
+	for i, e := range entries {
+		resp.Entries[i] = entryToProto(e)
+	}
+	return resp, nil
+}
+
+// WatchInteractions implements the contract.
+func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stream grpc.ServerStreamingServer[readersv1.WatchInteractionsResponse]) error {
+	ctx := stream.Context()
+	after := req.GetAfterPosition()
+	s.log.DebugContext(ctx, "following interactions", "after", after)
+	return feed.Stream{
+		Changed:   s.store.Changed,
+		Heartbeat: s.heartbeat,
+		Send: func(heartbeat bool) (sent, more bool, err error) {
+			part, err := s.store.Log(ctx, after, watchInteractions)
+			if err != nil || len(part.Interactions) == 0 && !heartbeat {
+				return false, false, err
+			}
+			after = part.Position
+			resp := &readersv1.WatchInteractionsResponse{
+				Interactions: make([]*readersv1.Interaction, len(part.Interactions)),
+				Position:     part.Position,
+				Head:         part.Head,
+			}
+			for i := range part.Interactions {
+				resp.Interactions[i] = interactionToProto(&part.Interactions[i])
+			}
+			return true, after < part.Head, stream.Send(resp)
+		},
+	}.Follow(ctx, s.stop)
+}
+
+// now is the time as it is stored.
+func now() time.Time { return time.Now().Truncate(time.Millisecond) }
+
+// limit is the number of items to return when the client asks for n.
+func limit(n int32, unset, most int) int {
+	if n == 0 {
+		return unset
+	}
+	return min(int(n), most)
+}

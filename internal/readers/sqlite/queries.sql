@@ -1,0 +1,45 @@
+-- name: ReaderByID :one
+SELECT * FROM readers WHERE id = ?;
+
+-- name: ReaderIDBySource :one
+SELECT id FROM readers WHERE source = ? AND source_id = ? AND source <> '';
+
+-- name: ListReaders :many
+SELECT * FROM readers WHERE id > ? ORDER BY id LIMIT ?;
+
+-- name: ListReadersOfOrigin :many
+SELECT * FROM readers WHERE origin = ? AND id > ? ORDER BY id LIMIT ?;
+
+-- name: CountReaders :one
+SELECT CAST(count(*) AS INTEGER) FROM readers WHERE id IN (sqlc.slice('ids'));
+
+-- name: LastID :one
+SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM readers;
+
+-- name: FreeID :one
+SELECT CAST(id + 1 AS INTEGER) FROM readers AS r
+WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+ORDER BY r.id LIMIT 1;
+
+-- name: InsertReader :exec
+INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: Head :one
+SELECT CAST(coalesce(max(position), 0) AS INTEGER) FROM interactions;
+
+-- name: Interactions :many
+SELECT * FROM interactions WHERE position > ? ORDER BY position LIMIT ?;
+
+-- name: InsertClientID :execrows
+INSERT INTO interaction_ids (reader_id, client_id) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: DeleteEntry :exec
+DELETE FROM entries WHERE reader_id = ? AND book_id = ?;
+
+-- name: ListEntries :many
+SELECT * FROM entries WHERE reader_id = ? ORDER BY updated_at DESC, book_id LIMIT ?;
+
+-- name: ListEntriesOfBooks :many
+SELECT * FROM entries
+WHERE reader_id = ? AND book_id IN (sqlc.slice('books'))
+ORDER BY updated_at DESC, book_id LIMIT ?;

@@ -1,0 +1,236 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/sqlite"
+	"github.com/octavo-books/octavo/internal/readers/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t testing.TB, path string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) readers.Store {
+		return open(t, filepath.Join(t.TempDir(), "readers.db"))
+	})
+}
+
+// What was acknowledged is in the files, whenever the process ends: a copy of
+// them, taken without any closing, opens with everything.
+func TestAcknowledgedIsOnDisk(t *testing.T) {
+	dir, killed := t.TempDir(), t.TempDir()
+	s := open(t, filepath.Join(dir, "readers.db"))
+	id, err := s.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := readers.Interaction{Reader: id, Book: 1, Kind: readers.Rating, Stars: 4, OccurredAt: time.Now(), ClientID: "c"}
+	if _, _, err := s.Record(t.Context(), []readers.Interaction{in}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"readers.db", "readers.db-wal"} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(killed, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := open(t, filepath.Join(killed, "readers.db"))
+	log, err := after.Log(t.Context(), 0, 10)
+	if err != nil || len(log.Interactions) != 1 || log.Interactions[0].Stars != 4 {
+		t.Errorf("log after the kill = %+v, %v", log, err)
+	}
+	if entries, err := after.Shelf(t.Context(), id, nil, 10); err != nil || len(entries) != 1 {
+		t.Errorf("shelf after the kill = %+v, %v", entries, err)
+	}
+	if _, recorded, err := after.Record(t.Context(), []readers.Interaction{in}); err != nil || recorded != 0 {
+		t.Errorf("sent again after the kill: %d recorded, %v", recorded, err)
+	}
+}
+
+func TestNewerDatabaseIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readers.db")
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = sqlite.Open(t.Context(), path)
+	if fault.KindOf(err) != fault.Conflict {
+		t.Fatalf("Open: %v, want a Conflict fault", err)
+	}
+	for _, part := range []string{path, "version 900", "newer Octavo"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error %q does not say %q", err, part)
+		}
+	}
+}
+
+func TestOpenTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readers.db")
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			s, err := sqlite.Open(context.Background(), path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// A commit of another process is noticed too.
+func TestCommitOfAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readers.db")
+	s, other := open(t, path), open(t, path)
+	if _, err := other.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(30 * time.Second)
+	for {
+		changed := s.Changed()
+		if list, err := s.List(t.Context(), 0, 0, 10); err != nil {
+			t.Fatal(err)
+		} else if len(list) == 1 {
+			break
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatal("not noticed")
+		}
+	}
+	if _, err := other.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Changed():
+	case <-deadline:
+		t.Fatal("not noticed")
+	}
+}
+
+// BenchmarkRecord appends batches of 5,000, as an import does.
+func BenchmarkRecord(b *testing.B) {
+	for _, ids := range []bool{false, true} {
+		b.Run(fmt.Sprintf("ids=%v", ids), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "readers.db"))
+			const size, perReader = 5000, 20
+			var batch []readers.Reader
+			for i := range 5000 {
+				batch = append(batch, readers.Reader{Origin: readers.Imported, Source: "b", SourceID: fmt.Sprint(i), CreatedAt: time.Now()})
+			}
+			readerIDs, _, err := s.Import(b.Context(), batch)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for b.Loop() {
+				interactions := make([]readers.Interaction, size)
+				for i := range interactions {
+					n++
+					interactions[i] = readers.Interaction{
+						Reader: readerIDs[n/perReader%len(readerIDs)], Book: int32(n*7919%10000 + 1),
+						Kind: readers.Rating, Stars: 4, OccurredAt: time.UnixMilli(int64(n)),
+					}
+					if ids {
+						interactions[i].ClientID = fmt.Sprintf("goodbooks:%d", n)
+					}
+				}
+				if _, _, err := s.Record(b.Context(), interactions); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "interactions/s")
+		})
+	}
+}
+
+// BenchmarkRecordOne is many readers who click at the same time.
+func BenchmarkRecordOne(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "readers.db"))
+	id, err := s.Create(b.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			in := readers.Interaction{Reader: id, Book: 1, Kind: readers.View, OccurredAt: time.Now()}
+			if _, _, err := s.Record(b.Context(), []readers.Interaction{in}); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+// BenchmarkLog reads the log from the start, as training does.
+func BenchmarkLog(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "readers.db"))
+	id, err := s.Create(b.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	interactions := make([]readers.Interaction, 5000)
+	for i := range interactions {
+		interactions[i] = readers.Interaction{Reader: id, Book: int32(i + 1), Kind: readers.View, OccurredAt: time.Now()}
+	}
+	for range 10 {
+		if _, _, err := s.Record(b.Context(), interactions); err != nil {
+			b.Fatal(err)
+		}
+	}
+	n := 0
+	for b.Loop() {
+		for after := int64(0); ; {
+			log, err := s.Log(b.Context(), after, 2000)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n += len(log.Interactions); log.Position == log.Head {
+				break
+			}
+			after = log.Position
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "interactions/s")
+}
