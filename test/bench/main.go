@@ -1,0 +1,212 @@
+// Command bench measures what a recommendation costs the server: the CPU time
+// of its process for each request, beside that of grpc-go as it comes with a
+// handler that does nothing but return ten books. Both run as processes of
+// their own, one after the other, under the same load, so that neither the
+// load generator nor the machine's speed is in the ratio.
+//
+//	go run ./test/bench
+//
+// It needs Linux, whose /proc says what a process used.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
+)
+
+const (
+	connections = 4
+	inFlight    = 16 // on each connection
+	warmUp      = time.Second
+)
+
+// settings are what the servers and the load have in common.
+type settings struct {
+	books, readers, history int
+	duration                time.Duration
+}
+
+// row is one kind of server under one kind of request.
+type row struct {
+	name   string
+	server string // see serve
+	call   func(ctx context.Context, conn *grpc.ClientConn, reader int32) (books int, err error)
+}
+
+var rows = []row{
+	{"grpc-go as it comes, empty handler", "bare", callFirst},
+	{"Octavo, personal, 10 of all categories", "octavo", callV1(&recommendationsv1.RecommendRequest{MaxResults: 10})},
+	{"Octavo, first contract, 10 of a category", "octavo", callFirst},
+	{"Octavo, 10 of a category, 3 reasons each", "octavo", callV1(&recommendationsv1.RecommendRequest{MaxResults: 10, MaxReasons: 3, Category: benchCategory})},
+}
+
+func main() {
+	if len(os.Args) > 2 && os.Args[1] == "serve" {
+		exit(serve(os.Args[2], os.Args[3:]))
+	}
+	var s settings
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.IntVar(&s.books, "books", 25_000, "books of the model")
+	flags.IntVar(&s.readers, "readers", 30_000, "readers with a history")
+	flags.IntVar(&s.history, "history", 20, "books in a history, on the average")
+	flags.DurationVar(&s.duration, "duration", 5*time.Second, "how long each row is measured")
+	_ = flags.Parse(os.Args[1:])
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	exit(run(ctx, s))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(ctx context.Context, s settings) error {
+	dir, err := os.MkdirTemp("", "octavo-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	start := time.Now()
+	if err := publishModel(ctx, s, filepath.Join(dir, "models")); err != nil {
+		return fmt.Errorf("make the model: %w", err)
+	}
+	fmt.Printf("%d books, %d readers with %d books each on the average; model made in %.1f s\n%d connections, %d calls in flight on each, %v a row\n\n",
+		s.books, s.readers, s.history, time.Since(start).Seconds(), connections, inFlight, s.duration)
+
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\t")
+	var reference float64
+	for _, r := range rows {
+		m, err := measure(ctx, s, r, dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		if reference == 0 {
+			reference = m.cpu
+		}
+		fmt.Fprintf(w, "%.1f µs\t%.2f\t%.0f\t%.2f ms\t%.2f ms\t  %s\n", m.cpu, m.cpu/reference, m.rate, m.p50, m.p99, r.name)
+	}
+	return w.Flush()
+}
+
+// measurement is what one row came to: microseconds, per second, milliseconds.
+type measurement struct{ cpu, rate, p50, p99 float64 }
+
+func measure(ctx context.Context, s settings, r row, dir string) (measurement, error) {
+	server, err := startServer(ctx, s, r.server, dir)
+	if err != nil {
+		return measurement{}, err
+	}
+	defer server.stop()
+	if _, err := load(ctx, server.addr, s, r, warmUp); err != nil {
+		return measurement{}, err
+	}
+	before, err := server.cpu()
+	if err != nil {
+		return measurement{}, err
+	}
+	start := time.Now()
+	took, err := load(ctx, server.addr, s, r, s.duration)
+	if err != nil {
+		return measurement{}, err
+	}
+	elapsed := time.Since(start)
+	after, err := server.cpu()
+	if err != nil {
+		return measurement{}, err
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
+	return measurement{
+		cpu:  float64((after - before).Microseconds()) / float64(len(took)),
+		rate: float64(len(took)) / elapsed.Seconds(),
+		p50:  at(0.5),
+		p99:  at(0.99),
+	}, nil
+}
+
+// load calls for a time and returns how long each call took.
+func load(ctx context.Context, addr string, s settings, r row, duration time.Duration) ([]time.Duration, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		mu     sync.Mutex
+		all    []time.Duration
+		failed error
+		wg     sync.WaitGroup
+	)
+	end := time.Now().Add(duration)
+	for c := range connections {
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		for i := range inFlight {
+			wg.Go(func() {
+				random := rand.New(rand.NewPCG(uint64(c), uint64(i)))
+				var took []time.Duration
+				var err error
+				for start := time.Now(); err == nil && start.Before(end); {
+					var books int
+					books, err = r.call(ctx, conn, random.Int32N(int32(s.readers))+1)
+					if err == nil && books != 10 {
+						err = fmt.Errorf("an answer of %d books instead of 10", books)
+					}
+					now := time.Now()
+					took = append(took, now.Sub(start))
+					start = now
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, took...)
+				if err != nil && failed == nil {
+					failed = err
+					cancel()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if failed == nil && len(all) == 0 {
+		failed = errors.New("no call was made")
+	}
+	return all, failed
+}
+
+// callFirst asks by the first contract, whose unset category is a real one.
+func callFirst(ctx context.Context, conn *grpc.ClientConn, reader int32) (int, error) {
+	response, err := recommendationspb.NewRecommendationsClient(conn).Recommend(ctx,
+		&recommendationspb.RecommendationRequest{UserId: reader, Category: benchCategory - 1, MaxResults: 10})
+	return len(response.GetRecommendations()), err
+}
+
+// callV1 asks what a request asks, for any reader.
+func callV1(like *recommendationsv1.RecommendRequest) func(context.Context, *grpc.ClientConn, int32) (int, error) {
+	return func(ctx context.Context, conn *grpc.ClientConn, reader int32) (int, error) {
+		response, err := recommendationsv1.NewRecommendationsServiceClient(conn).Recommend(ctx, &recommendationsv1.RecommendRequest{
+			ReaderId: reader, MaxResults: like.GetMaxResults(), MaxReasons: like.GetMaxReasons(), Category: like.GetCategory(),
+		})
+		return len(response.GetRecommendations()), err
+	}
+}
