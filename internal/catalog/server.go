@@ -1,0 +1,239 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/feed"
+	"github.com/octavo-books/octavo/internal/page"
+)
+
+const (
+	defaultPage, maxPage       = 20, 200
+	defaultResults, maxResults = 20, 100
+
+	// What one message of the feed and one page hold at most. Books can be of
+	// very different sizes, and gRPC refuses messages above 4 MiB.
+	watchBooks   = 500
+	messageBytes = 1 << 20
+)
+
+// Server answers octavo.catalog.v1.CatalogService.
+type Server struct {
+	catalogv1.UnimplementedCatalogServiceServer
+
+	store     Store
+	log       *slog.Logger
+	stop      chan struct{}
+	heartbeat time.Duration
+}
+
+// NewServer makes a server over a store.
+func NewServer(store Store, log *slog.Logger) *Server {
+	return &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) { catalogv1.RegisterCatalogServiceServer(r, s) }
+
+// Run waits until ctx ends, then ends all streams, which would otherwise hold
+// up a graceful stop. It is called once.
+func (s *Server) Run(ctx context.Context) error {
+	<-ctx.Done()
+	close(s.stop)
+	return nil
+}
+
+// GetBook implements the contract.
+func (s *Server) GetBook(ctx context.Context, req *catalogv1.GetBookRequest) (*catalogv1.GetBookResponse, error) {
+	books, err := s.store.Books(ctx, []int32{req.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	if len(books) == 0 {
+		return nil, fault.New(fault.NotFound, "there is no book %d", req.GetId())
+	}
+	return &catalogv1.GetBookResponse{Book: toProto(&books[0])}, nil
+}
+
+// BatchGetBooks implements the contract.
+func (s *Server) BatchGetBooks(ctx context.Context, req *catalogv1.BatchGetBooksRequest) (*catalogv1.BatchGetBooksResponse, error) {
+	books, err := s.store.Books(ctx, req.GetIds())
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[int32]*Book, len(books))
+	for i := range books {
+		byID[books[i].ID] = &books[i]
+	}
+	resp := &catalogv1.BatchGetBooksResponse{Books: make([]*catalogv1.Book, 0, len(books))}
+	for _, id := range req.GetIds() {
+		if b := byID[id]; b != nil {
+			resp.Books = append(resp.Books, toProto(b))
+		}
+	}
+	return resp, nil
+}
+
+// ListBooks implements the contract.
+func (s *Server) ListBooks(ctx context.Context, req *catalogv1.ListBooksRequest) (*catalogv1.ListBooksResponse, error) {
+	category := Category(req.GetCategory())
+	after := Place{Popularity: math.MaxInt64}
+	if token := req.GetPageToken(); token != "" {
+		numbers, err := page.Parse(token, 3)
+		if err != nil {
+			return nil, err
+		}
+		if numbers[0] != int64(category) || numbers[2] > math.MaxInt32 {
+			return nil, fault.NewInvalid("page_token", "belongs to the list of another category; start from the first page")
+		}
+		after = Place{Popularity: numbers[1], ID: int32(numbers[2])}
+	}
+	size := limit(req.GetPageSize(), defaultPage, maxPage)
+	books, err := s.store.List(ctx, category, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	more := len(books) > size
+	books = books[:min(size, len(books))]
+	resp := &catalogv1.ListBooksResponse{Books: toProtos(books)}
+	if fit := fitting(resp.GetBooks()); fit < len(books) {
+		resp.Books, books, more = resp.Books[:fit], books[:fit], true
+	}
+	if more {
+		last := books[len(books)-1]
+		resp.NextPageToken = page.Token(int64(category), last.Popularity, int64(last.ID))
+	}
+	return resp, nil
+}
+
+// ListCategories implements the contract.
+func (s *Server) ListCategories(ctx context.Context, _ *catalogv1.ListCategoriesRequest) (*catalogv1.ListCategoriesResponse, error) {
+	sizes, err := s.store.Categories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &catalogv1.ListCategoriesResponse{}
+	for _, c := range sizes {
+		resp.Categories = append(resp.Categories, &catalogv1.ListCategoriesResponse_Entry{
+			Category: catalogv1.Category(c.Category),
+			Books:    c.Books,
+		})
+	}
+	return resp, nil
+}
+
+// SearchBooks implements the contract.
+func (s *Server) SearchBooks(ctx context.Context, req *catalogv1.SearchBooksRequest) (*catalogv1.SearchBooksResponse, error) {
+	query := NewQuery(req.GetQuery())
+	if query.Text == "" {
+		return &catalogv1.SearchBooksResponse{}, nil
+	}
+	books, err := s.store.Search(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	books = query.Rank(books)
+	found := toProtos(books[:min(len(books), limit(req.GetMaxResults(), defaultResults, maxResults))])
+	return &catalogv1.SearchBooksResponse{Books: found[:fitting(found)]}, nil
+}
+
+// ImportBooks implements the contract.
+func (s *Server) ImportBooks(ctx context.Context, req *catalogv1.ImportBooksRequest) (*catalogv1.ImportBooksResponse, error) {
+	books := make([]Book, len(req.GetBooks()))
+	for i, b := range req.GetBooks() {
+		books[i] = fromProto(b)
+		switch {
+		case books[i].Source == "":
+			return nil, fault.NewInvalid(fmt.Sprintf("books[%d].source", i), "must say where the book comes from")
+		case books[i].SourceID == "":
+			return nil, fault.NewInvalid(fmt.Sprintf("books[%d].source_id", i), "must be the key of the book in its source")
+		}
+	}
+	imported, err := s.store.Import(ctx, books)
+	if err != nil {
+		return nil, err
+	}
+	return &catalogv1.ImportBooksResponse{
+		Ids:       imported.IDs,
+		Created:   imported.Created,
+		Updated:   imported.Updated,
+		Unchanged: imported.Unchanged,
+		Position:  imported.Position,
+	}, nil
+}
+
+// SetPopularity implements the contract.
+func (s *Server) SetPopularity(ctx context.Context, req *catalogv1.SetPopularityRequest) (*catalogv1.SetPopularityResponse, error) {
+	entries := make([]Popularity, len(req.GetEntries()))
+	for i, e := range req.GetEntries() {
+		entries[i] = Popularity{Book: e.GetBookId(), Readers: e.GetReaders()}
+	}
+	if err := s.store.SetPopularity(ctx, entries); err != nil {
+		return nil, err
+	}
+	return &catalogv1.SetPopularityResponse{}, nil
+}
+
+// WatchBooks implements the contract.
+func (s *Server) WatchBooks(req *catalogv1.WatchBooksRequest, stream grpc.ServerStreamingServer[catalogv1.WatchBooksResponse]) error {
+	ctx := stream.Context()
+	after := req.GetAfterPosition()
+	s.log.DebugContext(ctx, "following books", "after", after)
+	return feed.Stream{
+		Changed:   s.store.Changed,
+		Heartbeat: s.heartbeat,
+		Send: func(heartbeat bool) (sent, more bool, err error) {
+			changes, err := s.store.Changes(ctx, after, watchBooks)
+			if err != nil || len(changes.Books) == 0 && !heartbeat {
+				return false, false, err
+			}
+			// Only the last message of a part knows its position: the books
+			// before it are sent again to whoever resumes in between.
+			books := toProtos(changes.Books)
+			for {
+				fit := fitting(books)
+				resp := &catalogv1.WatchBooksResponse{Books: books[:fit], Position: after, Head: changes.Head}
+				books = books[fit:]
+				if len(books) == 0 {
+					after = changes.Position
+					resp.Position = after
+				}
+				if err := stream.Send(resp); err != nil {
+					return false, false, err
+				}
+				if len(books) == 0 {
+					return true, after < changes.Head, nil
+				}
+			}
+		},
+	}.Follow(ctx, s.stop)
+}
+
+// fitting is how many of the books, at least one if there are any, go into one
+// message.
+func fitting(books []*catalogv1.Book) int {
+	size := 0
+	for i, b := range books {
+		if size += proto.Size(b); size > messageBytes && i > 0 {
+			return i
+		}
+	}
+	return len(books)
+}
+
+// limit is the number of items to return when the client asks for n.
+func limit(n int32, unset, most int) int {
+	if n == 0 {
+		return unset
+	}
+	return min(int(n), most)
+}

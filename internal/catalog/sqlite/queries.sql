@@ -1,0 +1,60 @@
+-- name: BooksByID :many
+SELECT * FROM books WHERE id IN (sqlc.slice('ids'));
+
+-- name: BookBySource :one
+SELECT * FROM books WHERE source = ? AND source_id = ?;
+
+-- name: ListBooks :many
+SELECT * FROM books
+WHERE popularity <= sqlc.arg(popularity) AND (popularity < sqlc.arg(popularity) OR id > sqlc.arg(id))
+ORDER BY popularity DESC, id LIMIT sqlc.arg(most);
+
+-- name: ListCategory :many
+SELECT * FROM books
+WHERE category = sqlc.arg(category) AND popularity <= sqlc.arg(popularity)
+  AND (popularity < sqlc.arg(popularity) OR id > sqlc.arg(id))
+ORDER BY popularity DESC, id LIMIT sqlc.arg(most);
+
+-- name: CountCategories :many
+SELECT category, count(*) AS books FROM books WHERE category <> 0 GROUP BY category ORDER BY category;
+
+-- name: Changes :many
+SELECT * FROM books WHERE position > ? ORDER BY position LIMIT ?;
+
+-- name: Head :one
+SELECT CAST(coalesce(max(position), 0) AS INTEGER) FROM books;
+
+-- name: LastID :one
+SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM books;
+
+-- name: FreeID :one
+SELECT CAST(id + 1 AS INTEGER) FROM books AS b
+WHERE b.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM books WHERE books.id = b.id + 1)
+ORDER BY b.id LIMIT 1;
+
+-- name: IDTaken :one
+SELECT CAST(count(*) AS INTEGER) FROM books WHERE id = ?;
+
+-- name: InsertBook :exec
+INSERT INTO books (
+    id, title, authors, category, year, tags, series, series_position, isbn13, language,
+    source, source_id, popularity, source_popularity, position, folded_title, folded
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: UpdateBook :exec
+UPDATE books SET
+    title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?, isbn13 = ?,
+    language = ?, popularity = ?, source_popularity = ?, position = ?, folded_title = ?, folded = ?
+WHERE id = ?;
+
+-- name: SetPopularity :exec
+UPDATE books SET popularity = sqlc.arg(popularity) WHERE id = sqlc.arg(id) AND popularity <> sqlc.arg(popularity);
+
+-- name: BooksTitled :many
+SELECT * FROM books WHERE folded_title = ? ORDER BY popularity DESC LIMIT ?;
+
+-- name: TitlesFrom :many
+SELECT * FROM books WHERE folded_title > ? AND folded_title < ? ORDER BY popularity DESC LIMIT ?;
+
+-- name: BooksContaining :many
+SELECT * FROM books WHERE instr(' ' || folded, sqlc.arg(part)) > 0 ORDER BY popularity DESC, id LIMIT sqlc.arg(most);

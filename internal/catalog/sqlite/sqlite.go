@@ -1,0 +1,328 @@
+// Package sqlite keeps the books in an SQLite database. It is a catalog.Store
+// and decides nothing that another store would decide otherwise.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/octavo-books/octavo/internal/catalog"
+	"github.com/octavo-books/octavo/internal/catalog/sqlite/db"
+	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/internal/sqlitedb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store is a catalog.Store.
+type Store struct {
+	db           *sqlitedb.DB
+	read, change *db.Queries
+	addText      *sql.Stmt
+	dropText     *sql.Stmt
+	matching     *sql.Stmt
+	similar      *sql.Stmt
+}
+
+var _ catalog.Store = (*Store)(nil)
+
+// Open opens the database file at path, made if it is not there, and brings it
+// to the present schema. One of a newer program is refused.
+func Open(ctx context.Context, path string) (*Store, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	database, err := sqlitedb.Open(ctx, path, files)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: database}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), database.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context) (err error) {
+	if s.read, err = db.Prepare(ctx, s.db.Read); err != nil {
+		return err
+	}
+	if s.change, err = db.Prepare(ctx, s.db.Write); err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		on   *sql.DB
+		text string
+	}{
+		{&s.addText, s.db.Write, "INSERT INTO book_text (rowid, folded) VALUES (?, ?)"},
+		{&s.dropText, s.db.Write, "DELETE FROM book_text WHERE rowid = ?"},
+		{&s.matching, s.db.Read, `SELECT books.id FROM book_text JOIN books ON books.id = book_text.rowid
+			WHERE book_text MATCH ? ORDER BY books.popularity DESC, books.id LIMIT ?`},
+		{&s.similar, s.db.Read, "SELECT rowid FROM book_text WHERE book_text MATCH ? ORDER BY rank LIMIT ?"},
+	} {
+		if *p.stmt, err = p.on.PrepareContext(ctx, p.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the files. Everything committed is in them.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Changed implements catalog.Store.
+func (s *Store) Changed() <-chan struct{} { return s.db.Changed() }
+
+// Books implements catalog.Store.
+func (s *Store) Books(ctx context.Context, ids []int32) ([]catalog.Book, error) {
+	return books(s.read.BooksByID(ctx, ids))
+}
+
+// List implements catalog.Store.
+func (s *Store) List(ctx context.Context, category catalog.Category, after catalog.Place, limit int) ([]catalog.Book, error) {
+	if category == 0 {
+		return books(s.read.ListBooks(ctx, db.ListBooksParams{
+			Popularity: after.Popularity, ID: after.ID, Most: int64(limit),
+		}))
+	}
+	return books(s.read.ListCategory(ctx, db.ListCategoryParams{
+		Category: int64(category), Popularity: after.Popularity, ID: after.ID, Most: int64(limit),
+	}))
+}
+
+// Categories implements catalog.Store.
+func (s *Store) Categories(ctx context.Context) ([]catalog.CategorySize, error) {
+	rows, err := s.read.CountCategories(ctx)
+	if err != nil {
+		return nil, sqlitedb.Wrap(err, "count the books of the categories")
+	}
+	sizes := make([]catalog.CategorySize, len(rows))
+	for i, r := range rows {
+		sizes[i] = catalog.CategorySize{Category: catalog.Category(r.Category), Books: int32(r.Books)}
+	}
+	return sizes, nil
+}
+
+// Import implements catalog.Store.
+func (s *Store) Import(ctx context.Context, batch []catalog.Book) (catalog.Imported, error) {
+	var done catalog.Imported
+	err := s.db.Update(ctx, func(tx *sql.Tx) (err error) {
+		done, err = s.importBooks(context.WithoutCancel(ctx), tx, batch)
+		return err
+	})
+	if err != nil {
+		return catalog.Imported{}, sqlitedb.Wrap(err, "import books")
+	}
+	return done, nil
+}
+
+func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Book) (catalog.Imported, error) {
+	q := s.change.WithTx(tx)
+	addText, dropText := tx.StmtContext(ctx, s.addText), tx.StmtContext(ctx, s.dropText)
+	done := catalog.Imported{IDs: make([]int32, len(batch))}
+	var err error
+	if done.Position, err = q.Head(ctx); err != nil {
+		return done, err
+	}
+	ids := sqlitedb.IDs{
+		Taken: func(id int32) (bool, error) { n, err := q.IDTaken(ctx, id); return n > 0, err },
+		Last:  func() (int64, error) { return q.LastID(ctx) },
+		Free:  func() (int64, error) { return q.FreeID(ctx) },
+	}
+	for _, b := range batch {
+		ids.Reserve(b.ID)
+	}
+	for i := range batch {
+		row, err := toRow(&batch[i])
+		if err != nil {
+			return done, err
+		}
+		old, err := q.BookBySource(ctx, db.BookBySourceParams{Source: row.Source, SourceID: row.SourceID})
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			if row.ID, err = ids.Choose(row.ID); err != nil {
+				return done, err
+			}
+			done.Position++
+			row.Position = done.Position
+			if err := q.InsertBook(ctx, db.InsertBookParams(row)); err != nil {
+				return done, err
+			}
+			if _, err := addText.ExecContext(ctx, row.ID, row.Folded); err != nil {
+				return done, err
+			}
+			done.Created++
+		case err != nil:
+			return done, err
+		default:
+			row.ID = old.ID
+			if p := row.SourcePopularity; p == 0 || p == old.SourcePopularity {
+				row.Popularity, row.SourcePopularity = old.Popularity, old.SourcePopularity
+			}
+			row.Position = old.Position
+			if row == old {
+				done.Unchanged++
+				break
+			}
+			done.Position++
+			row.Position = done.Position
+			if err := q.UpdateBook(ctx, update(row)); err != nil {
+				return done, err
+			}
+			if row.Folded != old.Folded {
+				if _, err := dropText.ExecContext(ctx, row.ID); err != nil {
+					return done, err
+				}
+				if _, err := addText.ExecContext(ctx, row.ID, row.Folded); err != nil {
+					return done, err
+				}
+			}
+			done.Updated++
+		}
+		done.IDs[i] = row.ID
+	}
+	return done, nil
+}
+
+// SetPopularity implements catalog.Store.
+func (s *Store) SetPopularity(ctx context.Context, entries []catalog.Popularity) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		q := s.change.WithTx(tx)
+		for _, e := range entries {
+			p := db.SetPopularityParams{Popularity: e.Readers, ID: e.Book}
+			if err := q.SetPopularity(context.WithoutCancel(ctx), p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return sqlitedb.Wrap(err, "set the popularity of books")
+}
+
+// Changes implements catalog.Store.
+func (s *Store) Changes(ctx context.Context, after int64, limit int) (catalog.Changes, error) {
+	head, err := s.read.Head(ctx)
+	if err != nil {
+		return catalog.Changes{}, sqlitedb.Wrap(err, "find the end of the feed")
+	}
+	if after > head {
+		return catalog.Changes{}, fault.New(fault.Conflict,
+			"position %d is beyond the end of the feed, %d: it belongs to another database; start again from 0", after, head)
+	}
+	rows, err := s.read.Changes(ctx, db.ChangesParams{Position: after, Limit: int64(limit)})
+	if err != nil {
+		return catalog.Changes{}, sqlitedb.Wrap(err, "read the feed")
+	}
+	position := after
+	if len(rows) > 0 {
+		position = rows[len(rows)-1].Position
+	}
+	changed, err := books(rows, nil)
+	return catalog.Changes{Books: changed, Position: position, Head: max(head, position)}, err
+}
+
+func books(rows []db.Book, err error) ([]catalog.Book, error) {
+	if err != nil {
+		return nil, sqlitedb.Wrap(err, "read books")
+	}
+	out := make([]catalog.Book, len(rows))
+	for i := range rows {
+		if out[i], err = fromRow(&rows[i]); err != nil {
+			return nil, fmt.Errorf("read book %d: %w", rows[i].ID, err)
+		}
+	}
+	return out, nil
+}
+
+func fromRow(r *db.Book) (catalog.Book, error) {
+	b := catalog.Book{
+		ID:             r.ID,
+		Title:          r.Title,
+		Category:       catalog.Category(r.Category),
+		Year:           int32(r.Year),
+		Series:         r.Series,
+		SeriesPosition: float32(r.SeriesPosition),
+		ISBN13:         r.Isbn13,
+		Language:       r.Language,
+		Source:         r.Source,
+		SourceID:       r.SourceID,
+		Popularity:     r.Popularity,
+	}
+	if err := json.Unmarshal([]byte(r.Authors), &b.Authors); err != nil {
+		return b, fmt.Errorf("authors: %w", err)
+	}
+	if err := json.Unmarshal([]byte(r.Tags), &b.Tags); err != nil {
+		return b, fmt.Errorf("tags: %w", err)
+	}
+	return b, nil
+}
+
+func toRow(b *catalog.Book) (db.Book, error) {
+	authors, err := list(b.Authors)
+	if err != nil {
+		return db.Book{}, err
+	}
+	tags, err := list(b.Tags)
+	if err != nil {
+		return db.Book{}, err
+	}
+	return db.Book{
+		ID:               b.ID,
+		Title:            b.Title,
+		Authors:          authors,
+		Category:         int64(b.Category),
+		Year:             int64(b.Year),
+		Tags:             tags,
+		Series:           b.Series,
+		SeriesPosition:   float64(b.SeriesPosition),
+		Isbn13:           b.ISBN13,
+		Language:         b.Language,
+		Source:           b.Source,
+		SourceID:         b.SourceID,
+		Popularity:       b.Popularity,
+		SourcePopularity: b.Popularity,
+		FoldedTitle:      catalog.Fold(b.Title),
+		Folded:           b.SearchText(),
+	}, nil
+}
+
+func update(r db.Book) db.UpdateBookParams {
+	return db.UpdateBookParams{
+		Title:            r.Title,
+		Authors:          r.Authors,
+		Category:         r.Category,
+		Year:             r.Year,
+		Tags:             r.Tags,
+		Series:           r.Series,
+		SeriesPosition:   r.SeriesPosition,
+		Isbn13:           r.Isbn13,
+		Language:         r.Language,
+		Popularity:       r.Popularity,
+		SourcePopularity: r.SourcePopularity,
+		Position:         r.Position,
+		FoldedTitle:      r.FoldedTitle,
+		Folded:           r.Folded,
+		ID:               r.ID,
+	}
+}
+
+// list is the JSON array of items. None is always the same text.
+func list(items []string) (string, error) {
+	if len(items) == 0 {
+		return "[]", nil
+	}
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(items)
+	return strings.TrimSpace(b.String()), err
+}
