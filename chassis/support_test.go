@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -211,4 +212,10 @@ func (l *logBuffer) records(t *testing.T, message string) []map[string]any {
 
 func insecureCredentials() grpc.DialOption {
 	return grpc.WithTransportCredentials(insecure.NewCredentials())
+}
+
+func newGauge(name string, value float64) prometheus.Collector {
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "A test's."})
+	gauge.Set(value)
+	return gauge
 }
