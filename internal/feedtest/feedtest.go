@@ -84,6 +84,10 @@ func (l *log[T]) watch(ctx context.Context, after int64, send func(lines []T, po
 		if l.held {
 			head = l.visible
 		}
+		if int(after) > head {
+			l.mu.Unlock()
+			return fault.New(fault.Conflict, "position %d is beyond the end, %d", after, head)
+		}
 		var lines []T
 		position := min(int(after)+pageSize, head)
 		if position > int(after) {

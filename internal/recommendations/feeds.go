@@ -64,7 +64,8 @@ type source[P page] struct {
 	restart func()
 }
 
-// errReplaced is the end of a stream whose feed is behind what it once was.
+// errReplaced is the end of a stream whose feed is behind what it once was. The
+// services answer Conflict when asked for what is beyond their end.
 var errReplaced = errors.New("the feed is shorter than it was: its database has been replaced")
 
 // follow takes in a feed until ctx ends, and comes back to it after every
@@ -107,6 +108,9 @@ func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
 		p, err := pages.Recv()
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s ended its feed", f.name)
+		}
+		if fault.KindOf(err) == fault.Conflict && f.position.get() > 0 {
+			return errReplaced
 		}
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@
 // load generator nor the machine's speed is in the ratio.
 //
 //	go run ./test/bench
+//	go run ./test/bench -profiles DIR    # and a CPU profile of each server
 //
 // It needs Linux, whose /proc says what a process used.
 package main
@@ -40,6 +41,7 @@ const (
 type settings struct {
 	books, readers, history int
 	duration                time.Duration
+	profiles                string // folder for the servers' CPU profiles; empty for none
 }
 
 // row is one kind of server under one kind of request.
@@ -66,6 +68,7 @@ func main() {
 	flags.IntVar(&s.readers, "readers", 30_000, "readers with a history")
 	flags.IntVar(&s.history, "history", 20, "books in a history, on the average")
 	flags.DurationVar(&s.duration, "duration", 5*time.Second, "how long each row is measured")
+	flags.StringVar(&s.profiles, "profiles", "", "folder to write a CPU profile of each server to")
 	_ = flags.Parse(os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -96,8 +99,12 @@ func run(ctx context.Context, s settings) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\t")
 	var reference float64
-	for _, r := range rows {
-		m, err := measure(ctx, s, r, dir)
+	for i, r := range rows {
+		profile := ""
+		if s.profiles != "" {
+			profile = filepath.Join(s.profiles, fmt.Sprintf("row%d.pprof", i+1))
+		}
+		m, err := measure(ctx, s, r, dir, profile)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
@@ -112,8 +119,8 @@ func run(ctx context.Context, s settings) error {
 // measurement is what one row came to: microseconds, per second, milliseconds.
 type measurement struct{ cpu, rate, p50, p99 float64 }
 
-func measure(ctx context.Context, s settings, r row, dir string) (measurement, error) {
-	server, err := startServer(ctx, s, r.server, dir)
+func measure(ctx context.Context, s settings, r row, dir, profile string) (measurement, error) {
+	server, err := startServer(ctx, s, r.server, dir, profile)
 	if err != nil {
 		return measurement{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -34,13 +35,13 @@ type process struct {
 }
 
 // startServer starts this program again as a server and waits until it serves.
-func startServer(ctx context.Context, s settings, kind, dir string) (*process, error) {
+func startServer(ctx context.Context, s settings, kind, dir, profile string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self, "serve", kind,
-		"-models", filepath.Join(dir, "models"),
+		"-models", filepath.Join(dir, "models"), "-profile", profile,
 		"-books", strconv.Itoa(s.books), "-readers", strconv.Itoa(s.readers), "-history", strconv.Itoa(s.history))
 	logged, err := os.Create(filepath.Join(dir, kind+".log"))
 	if err != nil {
@@ -103,6 +104,7 @@ func serve(kind string, args []string) error {
 	var s settings
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	models := flags.String("models", "", "folder of the model")
+	profile := flags.String("profile", "", "file for a CPU profile")
 	flags.IntVar(&s.books, "books", 0, "")
 	flags.IntVar(&s.readers, "readers", 0, "")
 	flags.IntVar(&s.history, "history", 0, "")
@@ -113,10 +115,20 @@ func serve(kind string, args []string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	if kind == "bare" {
-		return serveBare(ctx)
+	ready := func() error { return nil }
+	if *profile != "" {
+		out, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		defer pprof.StopCPUProfile()
+		ready = func() error { return pprof.StartCPUProfile(out) }
 	}
-	return serveOctavo(ctx, s, *models)
+	if kind == "bare" {
+		return serveBare(ctx, ready)
+	}
+	return serveOctavo(ctx, s, *models, ready)
 }
 
 type tenBooks struct {
@@ -131,7 +143,7 @@ func (tenBooks) Recommend(context.Context, *recommendationspb.RecommendationRequ
 	return &recommendationspb.RecommendationResponse{Recommendations: list}, nil
 }
 
-func serveBare(ctx context.Context) error {
+func serveBare(ctx context.Context, ready func() error) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -139,13 +151,16 @@ func serveBare(ctx context.Context) error {
 	server := grpc.NewServer()
 	recommendationspb.RegisterRecommendationsServer(server, tenBooks{})
 	context.AfterFunc(ctx, server.Stop)
+	if err := ready(); err != nil {
+		return err
+	}
 	fmt.Println(listener.Addr())
 	return server.Serve(listener)
 }
 
 // serveOctavo is the recommendations service on the chassis, as its program
 // wires it, with the feeds in the same process: they are silent once read.
-func serveOctavo(ctx context.Context, s settings, models string) error {
+func serveOctavo(ctx context.Context, s settings, models string, ready func() error) error {
 	debug.SetGCPercent(400) // as the programs do
 	catalog, readers := feeds(s)
 	app, err := chassis.New("bench", "bench", chassis.Flags{LogFormat: "json", AdminAddr: "127.0.0.1:0"}, os.Stderr)
@@ -181,6 +196,9 @@ func serveOctavo(ctx context.Context, s settings, models string) error {
 	}
 	app.Go("announce", func(ctx context.Context) error {
 		if err := app.WaitReady(ctx); err != nil {
+			return err
+		}
+		if err := ready(); err != nil {
 			return err
 		}
 		fmt.Println(addr)
