@@ -18,7 +18,7 @@ const (
 	titleCandidates   = 50
 	wordCandidates    = 300
 	similarCandidates = 100
-	// With fewer candidates than this there is likely a spelling mistake.
+	// With fewer candidates than this there may be a spelling mistake.
 	enough = 10
 	// The trigram index holds sequences of this many letters.
 	trigram = 3
@@ -59,7 +59,7 @@ func (s *Store) Search(ctx context.Context, query catalog.Query) ([]catalog.Book
 		return nil, sqlitedb.Wrap(err, "search words")
 	}
 	add(words)
-	if grams := trigrams(query.Text); len(found) < enough && len(grams) > 0 {
+	if grams := trigrams(query.Words); len(titled) == 0 && len(found) < enough && len(grams) > 0 {
 		similar, err := s.byText(ctx, s.similar, strings.Join(grams, " OR "), similarCandidates)
 		if err != nil {
 			return nil, sqlitedb.Wrap(err, "search similar books")
@@ -107,16 +107,20 @@ func (s *Store) byText(ctx context.Context, stmt *sql.Stmt, match string, limit 
 	return s.read.BooksByID(ctx, ids)
 }
 
-// trigrams are the quoted, distinct sequences of three letters in text.
-func trigrams(text string) []string {
-	letters := []rune(text)
+// trigrams are the quoted, distinct sequences of three letters in the words.
+// Those of three letters themselves are left out: they are the frequent ones,
+// and a mistake in them leaves nothing to look for.
+func trigrams(words []string) []string {
 	var grams []string
 	have := make(map[string]bool)
-	for i := 0; i+trigram <= len(letters); i++ {
-		gram := `"` + string(letters[i:i+trigram]) + `"`
-		if !have[gram] {
-			have[gram] = true
-			grams = append(grams, gram)
+	for _, word := range words {
+		letters := []rune(word)
+		for i := 0; len(letters) > trigram && i+trigram <= len(letters); i++ {
+			gram := `"` + string(letters[i:i+trigram]) + `"`
+			if !have[gram] {
+				have[gram] = true
+				grams = append(grams, gram)
+			}
 		}
 	}
 	return grams
