@@ -204,6 +204,7 @@ func TestOpenStreamsDoNotHoldUpTheEnd(t *testing.T) {
 }
 
 func TestTheEndIsBounded(t *testing.T) {
+	t.Parallel()
 	t.Run("a call that does not end is cut off", func(t *testing.T) {
 		p := newProcess(t, func(f *chassis.Flags) { f.ShutdownTimeout = 50 * time.Millisecond })
 		inCall := make(chan struct{})
@@ -303,6 +304,7 @@ func TestBusyPortIsNamed(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t)
 	var mu sync.Mutex
 	reason := errors.New("no model yet")
