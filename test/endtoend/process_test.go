@@ -1,0 +1,251 @@
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// firstStart covers importing and training on a busy machine.
+	firstStart = time.Minute
+	// stopBound is how long a program without calls in progress may take to end.
+	stopBound = 3 * time.Second
+)
+
+// process is a program under test.
+type process struct {
+	name    string
+	command *exec.Cmd
+	output  *output
+	ended   chan struct{}
+	err     error // once ended is closed
+}
+
+// output keeps what a program prints.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// start runs a program. It is stopped at the end of the test, which fails when
+// the program does not end well; what it printed is shown when the test fails.
+func start(t *testing.T, name string, args ...string) *process {
+	t.Helper()
+	p := &process{
+		name:    name,
+		command: exec.Command(filepath.Join(binaries, name), args...),
+		output:  &output{},
+		ended:   make(chan struct{}),
+	}
+	p.command.Env = environment()
+	p.command.Stdout, p.command.Stderr = p.output, p.output
+	if err := p.command.Start(); err != nil {
+		t.Fatalf("start %s: %v", name, err)
+	}
+	go func() {
+		p.err = p.command.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.stop(t)
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", name, p.output)
+		}
+	})
+	return p
+}
+
+// environment is the environment without settings of Octavo.
+func environment() []string {
+	var kept []string
+	for _, entry := range os.Environ() {
+		if !strings.HasPrefix(entry, "OCTAVO_") {
+			kept = append(kept, entry)
+		}
+	}
+	return kept
+}
+
+// stop ends the program as an operator would and checks that it ends in time,
+// without an error. A program that has been killed stays so.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.ended:
+		if p.err != nil && !p.killed() {
+			t.Errorf("%s ended by itself: %v", p.name, p.err)
+		}
+		return
+	default:
+	}
+	asked := time.Now()
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("stop %s: %v", p.name, err)
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(15 * time.Second):
+		t.Errorf("%s has not ended 15 s after SIGTERM", p.name)
+		p.kill(t)
+		return
+	}
+	took := time.Since(asked).Round(time.Millisecond)
+	if p.err != nil {
+		t.Errorf("%s ended with %v after SIGTERM, want exit code 0", p.name, p.err)
+	}
+	if took > stopBound {
+		t.Errorf("%s took %v to end after SIGTERM, want at most %v", p.name, took, stopBound)
+	}
+	t.Logf("%s ended %v after SIGTERM", p.name, took)
+}
+
+// kill ends the program without letting it do anything more.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.command.Process.Kill(); err != nil {
+		t.Errorf("kill %s: %v", p.name, err)
+	}
+	<-p.ended
+}
+
+func (p *process) killed() bool {
+	status, ok := p.command.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// signal sends another signal, such as SIGSTOP.
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(s); err != nil {
+		t.Fatalf("send %v to %s: %v", s, p.name, err)
+	}
+}
+
+// addresses are where octavo says its services are.
+type addresses struct{ HTTP, Recommendations, Catalog, Readers, Admin string }
+
+// serve starts octavo over a data folder and waits until it says that it is
+// ready.
+func serve(t *testing.T, dataDir string, within time.Duration) addresses {
+	t.Helper()
+	_, at := serveProcess(t, dataDir, within)
+	return at
+}
+
+func serveProcess(t *testing.T, dataDir string, within time.Duration) (*process, addresses) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "addresses.json")
+	p := start(t, "octavo", "serve", "--data-dir", dataDir, "--addresses-file", file,
+		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
+		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+	var at addresses
+	until(t, within, "octavo is ready", func() bool {
+		select {
+		case <-p.ended:
+			t.Fatalf("octavo ended while it started: %v\n%s", p.err, p.output)
+		default:
+		}
+		content, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(content, &at); err != nil {
+			t.Fatalf("the addresses file is not JSON: %v\n%s", err, content)
+		}
+		return true
+	})
+	return p, at
+}
+
+// until asks again and again until the answer is yes, and fails the test when
+// that takes too long.
+func until(t *testing.T, within time.Duration, what string, yes func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !yes() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %v until %s, in vain", within, what)
+		case <-ticker.C:
+		}
+	}
+}
+
+// demo is a data folder with the demo library and a trained model, made by the
+// first test that asks for it.
+var demo struct {
+	sync.Mutex
+	path string
+}
+
+// demoFolder is a copy of the data folder that a first start leaves behind.
+func demoFolder(t *testing.T) string {
+	t.Helper()
+	demo.Lock()
+	defer demo.Unlock()
+	if demo.path == "" {
+		path := filepath.Join(binaries, "demo")
+		started := time.Now()
+		p, _ := serveProcess(t, path, firstStart)
+		t.Logf("the first start, with import and training, took %v", time.Since(started).Round(time.Millisecond))
+		p.stop(t)
+		demo.path = path
+	}
+	copied := filepath.Join(t.TempDir(), "octavo-data")
+	if err := os.CopyFS(copied, os.DirFS(demo.path)); err != nil {
+		t.Fatalf("copy the data folder: %v", err)
+	}
+	return copied
+}
+
+// freeAddress is an address that nothing listens on. Programs that must know
+// one another's addresses before they start need it.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// tool is the path of a program the tests use.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is not installed: %s", name, setup)
+	}
+	return path
+}
