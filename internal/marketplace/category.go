@@ -44,7 +44,7 @@ func (s *shop) category(c *view.Category) func(*visit) error {
 		}
 		calls.Wait()
 
-		if fault.KindOf(noBooks) == fault.Invalid && noBooks != nil {
+		if noBooks != nil && fault.KindOf(noBooks) == fault.Invalid {
 			return fault.Wrap(fault.Invalid, noBooks, "This page of %s does not exist. Begin with the first one.", lower(c.Name))
 		}
 		page := view.Shelf{Category: *c, Further: after != "", Failed: noBooks != nil}
@@ -54,7 +54,11 @@ func (s *shop) category(c *view.Category) func(*visit) error {
 		}
 		if failed != nil {
 			v.missing("recommendations", failed)
-			v.notice("Personal suggestions are not available just now. All books of the category are here, most read first.")
+			if noBooks == nil {
+				v.notice("Personal suggestions are not available just now. All books of the category are here, most read first.")
+			} else {
+				v.notice("Personal suggestions are not available just now.")
+			}
 		}
 		if answer.GetStale() {
 			v.notice(notCaughtUp)

@@ -25,12 +25,21 @@ func newCategories() *categories {
 		words := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "CATEGORY_")), "_", "-")
 		c.all = append(c.all, view.Category{
 			ID:   uint8(number),
-			Name: strings.ToUpper(words[:1]) + strings.ReplaceAll(strings.Replace(words, "self-help", "self\u2011help", 1)[1:], "-", " "),
+			Name: categoryName(words),
 			Path: "/" + words,
 		})
 	}
 	slices.SortFunc(c.all, func(a, b view.Category) int { return int(a.ID) - int(b.ID) })
 	return c
+}
+
+// categoryName is "Science fiction" for "science-fiction".
+func categoryName(slug string) string {
+	name := strings.ToUpper(slug[:1]) + slug[1:]
+	if slug == "self-help" {
+		return name
+	}
+	return strings.ReplaceAll(name, "-", " ")
 }
 
 // find is the category with a number, nil when it is not known.

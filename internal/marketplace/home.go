@@ -76,8 +76,13 @@ func (s *shop) home(v *visit) error {
 	if failed != nil {
 		length = 3 * rowLength
 	}
-	if row := bestRow(best, shown, length); len(row.Cards) > 0 {
-		home.Rows = append(home.Rows, row)
+	home.Failed = failed != nil
+	if row := bestRow(best, shown, length); len(row.Cards) > 0 && (home.Failed || home.Personal || !home.Known) {
+		place := len(home.Rows)
+		if !home.Known && len(v.session.Recent) == 0 {
+			place = 0
+		}
+		home.Rows = slices.Insert(home.Rows, place, row)
 	}
 	home.Frame = v.frame("", "Books chosen for you, each with the exact reason.")
 	home.Canonical = "/"

@@ -119,7 +119,7 @@ func (s *shop) demoReader(ctx context.Context, number string) (*readersv1.Reader
 		return nil, fault.NewInvalid("reader", "That is no reader's number. Choose one from the page of readers.")
 	}
 	response, err := s.Readers.GetReader(ctx, &readersv1.GetReaderRequest{Id: int32(id)})
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	if err != nil && fault.KindOf(err) == fault.NotFound {
 		return nil, fault.Wrap(fault.NotFound, err, "There is no reader with the number %d.", id)
 	}
 	if err != nil {

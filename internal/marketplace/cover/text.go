@@ -150,9 +150,6 @@ func chop(words []string, f face, width float64) []string {
 			at := 0
 			for i, r := range word {
 				next := i + utf8.RuneLen(r)
-				if r == utf8.RuneError {
-					next = i + 1
-				}
 				if at > 0 && f.width(word[:next])+f.width("-") > width {
 					break
 				}
@@ -184,7 +181,7 @@ func cut(words []string, f face, width float64, n int) []string {
 // headline splits a title into what is printed large and what is printed
 // small below it, which may be empty.
 func headline(title string) (main, rest string) {
-	title = strings.Join(strings.Fields(strings.Map(printable, title)), " ")
+	title = clean(title)
 	if open := strings.LastIndex(title, " ("); open > 0 && strings.HasSuffix(title, ")") {
 		title = title[:open] // a series in brackets is told beside the cover
 	}
@@ -194,6 +191,24 @@ func headline(title string) (main, rest string) {
 		}
 	}
 	return title, ""
+}
+
+// longest is how many characters of a text come into question for a cover.
+const longest = 160
+
+// clean is text as it can be printed: in one line and not endless.
+func clean(text string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range text {
+		if n++; n > longest {
+			break
+		}
+		if r = printable(r); r >= 0 {
+			b.WriteRune(r)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
 }
 
 func printable(r rune) rune {
@@ -208,7 +223,6 @@ func printable(r rune) rune {
 
 // byline names the authors in few words.
 func byline(authors []string) string {
-	clean := func(s string) string { return strings.TrimSpace(strings.Map(printable, s)) }
 	switch len(authors) {
 	case 0:
 		return ""

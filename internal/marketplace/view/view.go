@@ -88,6 +88,7 @@ type Home struct {
 	Frame
 	Known    bool  // a reader is chosen
 	Personal bool  // the rows are about this reader
+	Failed   bool  // suggestions could not be had
 	First    *Card // shown large, with all its reasons
 	Rest     int   // percent of the first card's score that its reasons leave out
 	Rows     []Row

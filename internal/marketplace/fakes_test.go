@@ -1,0 +1,459 @@
+package marketplace
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/octavo-books/octavo/chassis/chassistest"
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	"github.com/octavo-books/octavo/internal/fault"
+)
+
+// trouble is how a fake service misbehaves.
+type trouble struct {
+	mu   sync.Mutex
+	down bool
+	hung bool
+}
+
+func (t *trouble) set(down, hung bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down, t.hung = down, hung
+}
+
+// strike is called by every method first.
+func (t *trouble) strike(ctx context.Context) error {
+	t.mu.Lock()
+	down, hung := t.down, t.hung
+	t.mu.Unlock()
+	if hung {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if down {
+		return fault.New(fault.Unavailable, "dial tcp 10.0.0.7:50052: connection refused")
+	}
+	return nil
+}
+
+// fakeCatalog holds books in memory, most popular first.
+type fakeCatalog struct {
+	catalogv1.UnimplementedCatalogServiceServer
+	trouble
+	books []*catalogv1.Book
+}
+
+func (f *fakeCatalog) find(id int32) *catalogv1.Book {
+	for _, b := range f.books {
+		if b.GetId() == id {
+			return b
+		}
+	}
+	return nil
+}
+
+func (f *fakeCatalog) GetBook(ctx context.Context, r *catalogv1.GetBookRequest) (*catalogv1.GetBookResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	if b := f.find(r.GetId()); b != nil {
+		return &catalogv1.GetBookResponse{Book: b}, nil
+	}
+	return nil, fault.New(fault.NotFound, "no book %d", r.GetId())
+}
+
+func (f *fakeCatalog) BatchGetBooks(ctx context.Context, r *catalogv1.BatchGetBooksRequest) (*catalogv1.BatchGetBooksResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response := &catalogv1.BatchGetBooksResponse{}
+	for _, id := range r.GetIds() {
+		if b := f.find(id); b != nil {
+			response.Books = append(response.Books, b)
+		}
+	}
+	return response, nil
+}
+
+func (f *fakeCatalog) ListBooks(ctx context.Context, r *catalogv1.ListBooksRequest) (*catalogv1.ListBooksResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	var books []*catalogv1.Book
+	for _, b := range f.books {
+		if r.GetCategory() == 0 || r.GetCategory() == b.GetCategory() {
+			books = append(books, b)
+		}
+	}
+	start := 0
+	if r.GetPageToken() != "" {
+		n, err := strconv.Atoi(strings.TrimPrefix(r.GetPageToken(), "from+"))
+		if err != nil {
+			return nil, fault.NewInvalid("page_token", "not one of ours")
+		}
+		start = n
+	}
+	end := min(len(books), start+int(r.GetPageSize()))
+	response := &catalogv1.ListBooksResponse{Books: books[start:end]}
+	if end < len(books) {
+		response.NextPageToken = fmt.Sprintf("from+%d", end)
+	}
+	return response, nil
+}
+
+func (f *fakeCatalog) ListCategories(ctx context.Context, _ *catalogv1.ListCategoriesRequest) (*catalogv1.ListCategoriesResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	counts := map[catalogv1.Category]int32{}
+	for _, b := range f.books {
+		counts[b.GetCategory()]++
+	}
+	response := &catalogv1.ListCategoriesResponse{}
+	for category, n := range counts {
+		response.Categories = append(response.Categories, &catalogv1.ListCategoriesResponse_Entry{Category: category, Books: n})
+	}
+	slices.SortFunc(response.Categories, func(a, b *catalogv1.ListCategoriesResponse_Entry) int {
+		return cmp.Compare(a.GetCategory(), b.GetCategory())
+	})
+	return response, nil
+}
+
+func (f *fakeCatalog) SearchBooks(ctx context.Context, r *catalogv1.SearchBooksRequest) (*catalogv1.SearchBooksResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response := &catalogv1.SearchBooksResponse{}
+	for _, b := range f.books {
+		if strings.Contains(strings.ToLower(b.GetTitle()), strings.ToLower(r.GetQuery())) {
+			response.Books = append(response.Books, b)
+		}
+	}
+	return response, nil
+}
+
+// fakeReaders holds the log in memory.
+type fakeReaders struct {
+	readersv1.UnimplementedReadersServiceServer
+	trouble
+	data    sync.Mutex
+	readers []*readersv1.Reader
+	log     []*readersv1.Interaction
+	ids     map[string]bool
+}
+
+func (f *fakeReaders) interactions() []*readersv1.Interaction {
+	f.data.Lock()
+	defer f.data.Unlock()
+	return slices.Clone(f.log)
+}
+
+func (f *fakeReaders) CreateReader(ctx context.Context, _ *readersv1.CreateReaderRequest) (*readersv1.CreateReaderResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	reader := &readersv1.Reader{Id: int32(len(f.readers) + 1), Origin: readersv1.Origin_ORIGIN_ANONYMOUS}
+	f.readers = append(f.readers, reader)
+	return &readersv1.CreateReaderResponse{Reader: reader}, nil
+}
+
+func (f *fakeReaders) GetReader(ctx context.Context, r *readersv1.GetReaderRequest) (*readersv1.GetReaderResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if int(r.GetId()) > len(f.readers) {
+		return nil, fault.New(fault.NotFound, "no reader %d", r.GetId())
+	}
+	return &readersv1.GetReaderResponse{Reader: f.readers[r.GetId()-1]}, nil
+}
+
+func (f *fakeReaders) ListReaders(ctx context.Context, r *readersv1.ListReadersRequest) (*readersv1.ListReadersResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	after, response := 0, &readersv1.ListReadersResponse{}
+	if r.GetPageToken() != "" {
+		n, err := strconv.Atoi(r.GetPageToken())
+		if err != nil {
+			return nil, fault.NewInvalid("page_token", "not one of ours")
+		}
+		after = n
+	}
+	for _, reader := range f.readers {
+		if reader.GetOrigin() != r.GetOrigin() || int(reader.GetId()) <= after {
+			continue
+		}
+		if len(response.GetReaders()) == int(r.GetPageSize()) {
+			response.NextPageToken = strconv.Itoa(int(response.GetReaders()[len(response.GetReaders())-1].GetId()))
+			break
+		}
+		response.Readers = append(response.Readers, reader)
+	}
+	return response, nil
+}
+
+func (f *fakeReaders) RecordInteractions(ctx context.Context, r *readersv1.RecordInteractionsRequest) (*readersv1.RecordInteractionsResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	recorded := int32(0)
+	for _, i := range r.GetInteractions() {
+		if int(i.GetReaderId()) > len(f.readers) {
+			return nil, fault.New(fault.NotFound, "no reader %d", i.GetReaderId())
+		}
+		if i.GetId() != "" && f.ids[i.GetId()] {
+			continue
+		}
+		f.ids[i.GetId()] = true
+		f.log = append(f.log, i)
+		recorded++
+	}
+	return &readersv1.RecordInteractionsResponse{Position: int64(len(f.log)), Recorded: recorded}, nil
+}
+
+// shelf is what the log adds up to, last changed first.
+func (f *fakeReaders) shelf(reader int32) []*readersv1.ShelfEntry {
+	f.data.Lock()
+	defer f.data.Unlock()
+	var entries []*readersv1.ShelfEntry
+	for _, i := range f.log {
+		at := slices.IndexFunc(entries, func(e *readersv1.ShelfEntry) bool { return e.GetBookId() == i.GetBookId() })
+		kind := i.GetKind()
+		if i.GetReaderId() != reader || kind <= readersv1.InteractionKind_INTERACTION_KIND_CLICK {
+			continue
+		}
+		entry := &readersv1.ShelfEntry{BookId: i.GetBookId()}
+		if at >= 0 {
+			entry = entries[at]
+			entries = slices.Delete(entries, at, at+1)
+		}
+		switch kind {
+		case readersv1.InteractionKind_INTERACTION_KIND_REMOVED:
+			continue
+		case readersv1.InteractionKind_INTERACTION_KIND_RATING:
+			entry.Rating = i.GetValue()
+		default:
+			entry.Shelf = kind
+		}
+		entries = slices.Insert(entries, 0, entry)
+	}
+	return entries
+}
+
+func (f *fakeReaders) ListShelf(ctx context.Context, r *readersv1.ListShelfRequest) (*readersv1.ListShelfResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response := &readersv1.ListShelfResponse{}
+	for _, entry := range f.shelf(r.GetReaderId()) {
+		if len(r.GetBookIds()) == 0 || slices.Contains(r.GetBookIds(), entry.GetBookId()) {
+			response.Entries = append(response.Entries, entry)
+		}
+	}
+	return response, nil
+}
+
+// fakeRecommendations suggests the catalog's books in order, those of the
+// reader left out, and names the reader's last books as reasons.
+type fakeRecommendations struct {
+	recommendationsv1.UnimplementedRecommendationsServiceServer
+	trouble
+	catalog *fakeCatalog
+	readers *fakeReaders
+	data    sync.Mutex
+	asked   []*recommendationsv1.RecommendRequest
+	similar []int32
+	stale   bool
+}
+
+func (f *fakeRecommendations) requests() []*recommendationsv1.RecommendRequest {
+	f.data.Lock()
+	defer f.data.Unlock()
+	return slices.Clone(f.asked)
+}
+
+func (f *fakeRecommendations) answer(r *recommendationsv1.RecommendRequest, without map[int32]bool) *recommendationsv1.RecommendResponse {
+	f.data.Lock()
+	f.asked = append(f.asked, r)
+	stale := f.stale
+	f.data.Unlock()
+	own := slices.Clone(r.GetRecentBookIds())
+	if r.GetReaderId() != 0 {
+		// Only as much of the log as was asked for: who forgets the position
+		// gets yesterday's answer.
+		for _, i := range f.readers.interactions()[:r.GetMinPosition()] {
+			if i.GetReaderId() == r.GetReaderId() {
+				own = append(own, i.GetBookId())
+			}
+		}
+	}
+	slices.Reverse(own)
+	category := r.GetCategory()
+	if r.GetFavouriteCategory() > 0 && len(own) > 0 {
+		category = catalogv1.Category(r.GetFavouriteCategory() + 2)
+	}
+	response := &recommendationsv1.RecommendResponse{Category: category, HistorySize: int32(len(own)), Position: r.GetMinPosition(), Stale: stale}
+	for _, b := range f.catalog.books {
+		if len(response.GetRecommendations()) == int(r.GetMaxResults()) {
+			break
+		}
+		if without[b.GetId()] || slices.Contains(own, b.GetId()) || category != 0 && category != b.GetCategory() {
+			continue
+		}
+		without[b.GetId()] = true
+		response.Recommendations = append(response.Recommendations, &recommendationsv1.Recommendation{
+			Id: b.GetId(), Title: b.GetTitle(), Authors: b.GetAuthors(), Category: b.GetCategory(), Year: b.GetYear(),
+			Reasons: f.reasons(own, int(r.GetMaxReasons())),
+		})
+	}
+	return response
+}
+
+var shares = []float32{0.62, 0.21, 0.004}
+
+func (f *fakeRecommendations) reasons(own []int32, limit int) []*recommendationsv1.Reason {
+	if len(own) == 0 {
+		return []*recommendationsv1.Reason{{Kind: recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER, Share: 1}}
+	}
+	var reasons []*recommendationsv1.Reason
+	for i, id := range own[:min(len(own), limit)] {
+		if b := f.catalog.find(id); b != nil {
+			reasons = append(reasons, &recommendationsv1.Reason{
+				Kind: recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK, BookId: id, Title: b.GetTitle(), Share: shares[i],
+			})
+		}
+	}
+	return reasons
+}
+
+func (f *fakeRecommendations) Recommend(ctx context.Context, r *recommendationsv1.RecommendRequest) (*recommendationsv1.RecommendResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	return f.answer(r, map[int32]bool{}), nil
+}
+
+func (f *fakeRecommendations) BatchRecommend(ctx context.Context, r *recommendationsv1.BatchRecommendRequest) (*recommendationsv1.BatchRecommendResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response, without := &recommendationsv1.BatchRecommendResponse{}, map[int32]bool{}
+	for _, request := range r.GetRequests() {
+		response.Responses = append(response.Responses, f.answer(request, without))
+	}
+	return response, nil
+}
+
+func (f *fakeRecommendations) SimilarBooks(ctx context.Context, r *recommendationsv1.SimilarBooksRequest) (*recommendationsv1.SimilarBooksResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response := &recommendationsv1.SimilarBooksResponse{}
+	for _, id := range f.similar {
+		b := f.catalog.find(id)
+		response.Recommendations = append(response.Recommendations, &recommendationsv1.Recommendation{
+			Id: b.GetId(), Title: b.GetTitle(), Authors: b.GetAuthors(), Category: b.GetCategory(), Year: b.GetYear(),
+		})
+	}
+	return response, nil
+}
+
+func (f *fakeRecommendations) GetModel(ctx context.Context, _ *recommendationsv1.GetModelRequest) (*recommendationsv1.GetModelResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	return &recommendationsv1.GetModelResponse{
+		ModelVersion: "8c1f0a9b2d3e", Books: 640, Readers: 2000, Interactions: 61234, TrainedPosition: 61234, Position: 61240,
+		Parameters: map[string]float64{"neighbours": 200, "item_exponent": 0.5}, Metrics: map[string]float64{"ndcg": 0.2581234},
+	}, nil
+}
+
+// services are the three fakes behind a storefront.
+type services struct {
+	catalog         *fakeCatalog
+	readers         *fakeReaders
+	recommendations *fakeRecommendations
+}
+
+// library is what the fakes know at first: readers 1 to 30 simulated, 31 and 32
+// imported; reader 17 with books 1 (finished), 2 (rated) and 3 (opened).
+func library() *services {
+	catalog := &fakeCatalog{}
+	for _, b := range []struct {
+		title, author string
+		category      catalogv1.Category
+		year          int32
+	}{
+		{"Dune", "Frank Herbert", catalogv1.Category_CATEGORY_SCIENCE_FICTION, 1965},
+		{"The Left Hand of Darkness", "Ursula K. Le Guin", catalogv1.Category_CATEGORY_SCIENCE_FICTION, 1969},
+		{"Pride and Prejudice", "Jane Austen", catalogv1.Category_CATEGORY_LITERATURE, 1813},
+		{"Republic", "Plato", catalogv1.Category_CATEGORY_PHILOSOPHY, -380},
+		{`<script>alert("x")</script> & Other Stories`, `"><img src=x onerror=alert(1)>`, catalogv1.Category_CATEGORY_LITERATURE, 2001},
+		{"Cosmos", "Carl Sagan", catalogv1.Category_CATEGORY_SCIENCE, 1980},
+	} {
+		catalog.books = append(catalog.books, &catalogv1.Book{
+			Id: int32(len(catalog.books) + 1), Title: b.title, Authors: []string{b.author}, Category: b.category, Year: b.year, Tags: []string{"classic"},
+		})
+	}
+	catalog.books[0].Series, catalog.books[0].SeriesPosition = "Dune", 1
+	for i := range int32(60) {
+		catalog.books = append(catalog.books, &catalogv1.Book{
+			Id: int32(len(catalog.books) + 1), Title: fmt.Sprintf("Volume %d", i+1), Authors: []string{"A. Writer"},
+			Category: catalogv1.Category(i%6 + 1),
+		})
+	}
+	readers := &fakeReaders{ids: map[string]bool{}}
+	for id := range int32(32) {
+		origin := readersv1.Origin_ORIGIN_SIMULATED
+		if id >= 30 {
+			origin = readersv1.Origin_ORIGIN_IMPORTED
+		}
+		readers.readers = append(readers.readers, &readersv1.Reader{Id: id + 1, Origin: origin})
+	}
+	readers.readers[16].DisplayName = "Loves deserts & spaceships"
+	readers.log = []*readersv1.Interaction{
+		{ReaderId: 17, BookId: 3, Kind: readersv1.InteractionKind_INTERACTION_KIND_VIEW},
+		{ReaderId: 17, BookId: 2, Kind: readersv1.InteractionKind_INTERACTION_KIND_RATING, Value: 4.5},
+		{ReaderId: 17, BookId: 1, Kind: readersv1.InteractionKind_INTERACTION_KIND_FINISHED},
+	}
+	return &services{catalog, readers, &fakeRecommendations{catalog: catalog, readers: readers, similar: []int32{2, 4}}}
+}
+
+// config serves the fakes over gRPC and says how to reach them.
+func (s *services) config(t testing.TB) Config {
+	t.Helper()
+	conn := chassistest.Serve(t, func(r grpc.ServiceRegistrar) {
+		catalogv1.RegisterCatalogServiceServer(r, s.catalog)
+		readersv1.RegisterReadersServiceServer(r, s.readers)
+		recommendationsv1.RegisterRecommendationsServiceServer(r, s.recommendations)
+	})
+	return Config{
+		Catalog:         catalogv1.NewCatalogServiceClient(conn),
+		Readers:         readersv1.NewReadersServiceClient(conn),
+		Recommendations: recommendationsv1.NewRecommendationsServiceClient(conn),
+		SessionKey:      []byte("a key of thirty-two bytes, or so"),
+		Version:         "test",
+		// Tests share a busy machine; those of services that hang set less.
+		Patience: 5 * time.Second,
+	}
+}
