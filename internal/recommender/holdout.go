@@ -7,6 +7,9 @@ import (
 
 const (
 	mostJudges = 6000 // validation readers
+	// halfJudges is how many of few readers are judges, rather than half of them.
+	// Not all of many are, so that what is left to train on stays like the whole.
+	halfJudges = 200
 	// mostCounts bounds the memory of the search for parameters: how many counts
 	// of co-readers it keeps, 8 bytes each.
 	mostCounts = 24_000_000
@@ -43,8 +46,9 @@ func holdOut(d *Dataset, o Objective, seed uint64) *trial {
 		return cmp.Or(cmp.Compare(mix(seed, d.readers[a], 0), mix(seed, d.readers[b], 0)), cmp.Compare(a, b))
 	})
 	var worthy []int
+	most := min(max(d.Readers()/2, halfJudges), mostJudges)
 	for _, r := range readers {
-		if len(t.judges) == mostJudges {
+		if len(t.judges) == most {
 			break
 		}
 		worthy = worthy[:0]

@@ -17,10 +17,23 @@ type probe struct {
 // quality is how well books were ranked for some readers.
 type quality struct {
 	recall, ndcg float64
-	coverage     float64 // share of the books that were in at least one answer
+	coverage     float64   // share of the books that were in at least one answer
+	each         []float64 // recall + NDCG by probe
 }
 
-func (q quality) sum() float64 { return q.recall + q.ndcg }
+// beats reports whether q is better than other, on the same probes, by more than
+// chance would have it: the mean difference is larger than its standard error.
+func (q quality) beats(other quality) bool {
+	n := float64(len(q.each))
+	var sum, squares float64
+	for i, v := range q.each {
+		d := v - other.each[i]
+		sum += d
+		squares += d * d
+	}
+	mean := sum / n
+	return mean > 0 && mean*mean*n > squares/n-mean*mean
+}
 
 // measure ranks k books for each probe. rank appends them to dst; it is called
 // from several goroutines. ranked is told the answers afterwards, in order; it
@@ -58,7 +71,9 @@ func measure(ctx context.Context, probes []probe, k, books, workers int, done fu
 	var q quality
 	shown := make([]bool, books)
 	var distinct int
+	q.each = make([]float64, len(results))
 	for i, r := range results {
+		q.each[i] = r.recall + r.ndcg
 		q.recall += r.recall
 		q.ndcg += r.ndcg
 		answer := answers[i*k : i*k+int(lengths[i])]

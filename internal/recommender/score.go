@@ -26,7 +26,7 @@ type Scored struct {
 const (
 	// longHistory is how many of a reader's own books count, the latest. It
 	// bounds the work for one reader.
-	longHistory = 500
+	longHistory = 250
 	// mostOwn bounds the weight of one own book.
 	mostOwn = 1e6
 )

@@ -10,13 +10,10 @@ const (
 	// mostTrials bounds the search.
 	mostTrials = 80
 	// fewJudges is how many readers the first, rough choice is made by.
-	fewJudges = 1500
+	fewJudges = 1000
 	// shortlist is how many neighbours of a book the search chooses among, those
 	// that are strongest by the parameters it begins with.
 	shortlist = 3 * perBook
-	// worthwhile is by how much a step must better the last one, as a ratio. Less
-	// is chance.
-	worthwhile = 1.0002
 )
 
 // tuner looks for the parameters that rank the validation books best, one
@@ -43,15 +40,18 @@ func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Para
 	if o == Read && slices.ContainsFunc(t.trial.data.marks, func(m mark) bool { return m&rated != 0 }) {
 		slow = counting
 	}
-	best, all := start, t.trial.judges
-	var at quality
-	for _, round := range []struct {
+	type round struct {
 		judges      []judge
 		coordinates [][]coordinate
-	}{
-		{all[:min(fewJudges, len(all))], [][]coordinate{linking, slow}},
-		{all, [][]coordinate{linking, slow, linking}},
-	} {
+	}
+	all := t.trial.judges
+	rounds := []round{{all, [][]coordinate{linking, slow, linking}}}
+	if len(all) > fewJudges {
+		rounds = slices.Insert(rounds, 0, round{all[:fewJudges], [][]coordinate{linking, slow}})
+	}
+	best := start
+	var at quality
+	for _, round := range rounds {
 		t.trial.judges = round.judges
 		t.tried, t.counts = make(map[Parameters]quality), nil
 		var err error
@@ -82,7 +82,7 @@ func (t *tuner) climb(ctx context.Context, c coordinate, best Parameters, at qua
 			if err != nil {
 				return best, at, err
 			}
-			if q.sum() <= at.sum()*worthwhile {
+			if !q.beats(at) {
 				break
 			}
 			best, at, moved = next, q, true
