@@ -1,0 +1,44 @@
+package marketplaceservice
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// SessionKeySize is the length in bytes of the key that signs cookies.
+const SessionKeySize = 32
+
+// SessionKey reads the key that signs visitors' cookies, and makes one when
+// the file does not exist. The file is readable by its owner only.
+func SessionKey(path string) ([]byte, error) {
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newSessionKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read session key: %w", err)
+	}
+	if len(key) != SessionKeySize {
+		return nil, fmt.Errorf("session key %s has %d bytes instead of %d: remove the file and a new one is made, which signs all visitors out", path, len(key), SessionKeySize)
+	}
+	return key, nil
+}
+
+// newSessionKey links a finished file into place, so that of two programs that
+// start at once both end up with the same key.
+func newSessionKey(path string) ([]byte, error) {
+	key := make([]byte, SessionKeySize)
+	rand.Read(key)
+	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := os.WriteFile(temporary, key, 0o600); err != nil {
+		return nil, fmt.Errorf("write session key: %w", err)
+	}
+	defer os.Remove(temporary)
+	if err := os.Link(temporary, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("write session key: %w", err)
+	}
+	return os.ReadFile(path)
+}

@@ -1,0 +1,123 @@
+// Package program is what the main of every program of this repository has in
+// common: the command line, signals, the exit code. It is the one place where
+// a program says why it failed.
+//
+// It knows no service, so that a change in one leaves the other programs as
+// they were.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/octavo-books/octavo/chassis"
+)
+
+// Main parses the command line into flags, a pointer to a kong struct, and
+// runs it until it ends or the process is told to stop. It returns the exit
+// code: 0, 1 for a failure, 2 for a wrong command line.
+func Main(name, description string, flags any) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	tuneRuntime()
+
+	parser, err := kong.New(flags,
+		kong.Name(name),
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.WithHyphenPrefixedParameters(true),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 1
+	}
+	if err := refuseUnknownEnvironment(os.Environ()); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 2
+	}
+	parsed, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\nRun '%s --help' for the commands and flags there are.\n", name, err, name)
+		return 2
+	}
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, describe(err))
+		return 1
+	}
+	return 0
+}
+
+// describe is the whole of an error for the operator, who may see causes.
+func describe(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	return err.Error()
+}
+
+// refuseUnknownEnvironment reports variables that look like settings of Octavo
+// and are not: a misspelt one would otherwise be ignored in silence. Variables
+// of another program of Octavo are known to all of them.
+func refuseUnknownEnvironment(environ []string) error {
+	for _, entry := range environ {
+		key, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(key, "OCTAVO_") && !slices.Contains(environment, key) {
+			return fmt.Errorf("the environment variable %s is no setting of Octavo; unset it, or see --help for those there are", key)
+		}
+	}
+	return nil
+}
+
+// environment holds the variables of all programs: one that is meant for
+// another program of Octavo is no mistake.
+var environment = []string{
+	"OCTAVO_ADDRESSES_FILE", "OCTAVO_ADMIN_ADDR", "OCTAVO_CATALOG_ADDR", "OCTAVO_CATALOG_DB", "OCTAVO_DATA_DIR",
+	"OCTAVO_DEMO", "OCTAVO_HTTP_ADDR", "OCTAVO_LOG_FORMAT", "OCTAVO_LOG_LEVEL", "OCTAVO_MODELS_DIR",
+	"OCTAVO_READERS_ADDR", "OCTAVO_READERS_DB", "OCTAVO_RECOMMENDATIONS_ADDR", "OCTAVO_SESSION_KEY_FILE",
+	"OCTAVO_SHUTDOWN_DELAY", "OCTAVO_SHUTDOWN_TIMEOUT", "OCTAVO_TRAIN_EVERY",
+}
+
+// tuneRuntime lets the heap grow further between collections than Go's
+// default: a server that lives from small short-lived messages otherwise
+// spends a fifth of its time collecting. GOGC, when set, is respected.
+func tuneRuntime() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
+// Version is the module version this program was built from, "(devel)" for a
+// build from a checkout.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// Job runs the app until work is done or fails, for programs that end.
+func Job(ctx context.Context, app *chassis.App, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failure error
+	app.Go("job", func(ctx context.Context) error {
+		if failure = work(ctx); failure == nil {
+			cancel()
+		}
+		return failure
+	})
+	if err := app.Run(ctx); failure == nil {
+		return err
+	}
+	return failure
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"time"
+
+	"github.com/octavo-books/octavo/chassis"
+)
+
+// dataFlags say where octavo keeps everything.
+type dataFlags struct {
+	DataDir string `env:"OCTAVO_DATA_DIR" default:"octavo-data" type:"path" help:"Folder of the databases and models, made when missing (${env})."`
+}
+
+// serveFlags are the settings of 'octavo serve'.
+type serveFlags struct {
+	dataFlags `embed:""`
+
+	HTTPAddr            string        `name:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the storefront (${env})."`
+	RecommendationsAddr string        `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address of the recommendations service (${env})."`
+	CatalogAddr         string        `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
+	ReadersAddr         string        `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
+	AddressesFile       string        `env:"OCTAVO_ADDRESSES_FILE" type:"path" help:"Write the addresses in use to this file as JSON once everything is ready (${env})."`
+	Demo                bool          `env:"OCTAVO_DEMO" default:"true" negatable:"" help:"Fill an empty data folder with the demo library and its simulated readers (${env})."`
+	TrainEvery          time.Duration `env:"OCTAVO_TRAIN_EVERY" default:"1h" help:"Train again this often when there is something new to learn from; 0 never (${env})."`
+
+	chassis.Flags `embed:""`
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
+	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
+	"github.com/octavo-books/octavo/cmd/internal/peers"
+	"github.com/octavo-books/octavo/cmd/internal/program"
+	"github.com/octavo-books/octavo/cmd/internal/readersservice"
+	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
+	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	"github.com/octavo-books/octavo/internal/importer"
+)
+
+const (
+	demoReaders = 2000
+	demoSeed    = 1
+)
+
+type serveCommand struct{ serveFlags }
+
+// Run composes the same constructors as the single programs over real gRPC.
+func (c *serveCommand) Run(ctx context.Context) error {
+	folder, err := openDataFolder(c.DataDir)
+	if err != nil {
+		return err
+	}
+	app, err := chassis.New("octavo", program.Version(), c.Flags, os.Stderr)
+	if err != nil {
+		return errors.Join(err, folder.Close())
+	}
+	app.OnClose("data folder", folder.Close)
+	at, clients, err := c.compose(ctx, app, folder)
+	if err != nil {
+		return errors.Join(err, app.Close())
+	}
+	app.Go("first start", func(ctx context.Context) error {
+		if err := c.prepare(ctx, app, folder, clients); err != nil {
+			return err
+		}
+		if err := c.announce(folder, at, os.Stdout); err != nil {
+			return err
+		}
+		return c.retrain(ctx, app, folder, clients)
+	})
+	return app.Run(ctx)
+}
+
+// compose adds every service. Each is dialled at the address it really got, so
+// that port 0 works.
+func (c *serveCommand) compose(ctx context.Context, app *chassis.App, folder *dataFolder) (peers.Addresses, *peers.Peers, error) {
+	var at peers.Addresses
+	fail := func(err error) (peers.Addresses, *peers.Peers, error) { return at, nil, err }
+	var err error
+	if at.Catalog, err = catalogservice.Add(ctx, app, c.CatalogAddr, folder.catalogDB()); err != nil {
+		return fail(err)
+	}
+	if at.Readers, err = readersservice.Add(ctx, app, c.ReadersAddr, folder.readersDB()); err != nil {
+		return fail(err)
+	}
+	feeds, err := peers.Dial(app, peers.Addresses{Catalog: at.Catalog, Readers: at.Readers})
+	if err != nil {
+		return fail(err)
+	}
+	if at.Recommendations, err = recommendationsservice.Add(app, c.RecommendationsAddr, folder.models(), feeds); err != nil {
+		return fail(err)
+	}
+	clients, err := peers.Dial(app, peers.Addresses{Catalog: at.Catalog, Readers: at.Readers, Recommendations: at.Recommendations})
+	if err != nil {
+		return fail(err)
+	}
+	key, err := marketplaceservice.SessionKey(folder.sessionKey())
+	if err != nil {
+		return fail(err)
+	}
+	if at.HTTP, err = marketplaceservice.Add(app, c.HTTPAddr, program.Version(), key, clients); err != nil {
+		return fail(err)
+	}
+	at.Admin = app.AdminAddr()
+	return at, clients, nil
+}
+
+// prepare fills an empty folder with the demo library, trains the first model,
+// and waits until the recommendations answer.
+func (c *serveCommand) prepare(ctx context.Context, app *chassis.App, folder *dataFolder, clients *peers.Peers) error {
+	books, err := clients.Catalog.ListBooks(ctx, &catalogv1.ListBooksRequest{PageSize: 1})
+	if err != nil {
+		return fmt.Errorf("look into the catalogue: %w", err)
+	}
+	empty := len(books.GetBooks()) == 0
+	if empty && c.Demo {
+		target := importer.Target{Catalog: clients.Catalog, Readers: clients.Readers}
+		report, err := importer.Load(ctx, target, importer.Demo(demoReaders, demoSeed), importer.Options{})
+		if err != nil {
+			return fmt.Errorf("import the demo library: %w", err)
+		}
+		app.Log().Info("imported the demo library", "books", report.Books.Imported, "simulated_readers", report.Readers.Imported, "interactions", report.Interactions.Imported)
+		empty = false
+	}
+	if err := app.WaitReady(ctx); err != nil {
+		return err
+	}
+	model, err := clients.Recommendations.GetModel(ctx, &recommendationsv1.GetModelRequest{})
+	if err != nil {
+		return fmt.Errorf("ask for the model: %w", err)
+	}
+	if model.GetModelVersion() != "" || empty {
+		return nil
+	}
+	if err := train(ctx, app, folder.models(), clients); err != nil {
+		return err
+	}
+	return waitForModel(ctx, clients.Recommendations)
+}
+
+// waitForModel returns when the service has taken up its first model.
+func waitForModel(ctx context.Context, client recommendationsv1.RecommendationsServiceClient) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		model, err := client.GetModel(ctx, &recommendationsv1.GetModelRequest{})
+		if err == nil && model.GetModelVersion() != "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// announce prints the addresses once all of them answer.
+func (c *serveCommand) announce(folder *dataFolder, at peers.Addresses, out io.Writer) error {
+	if err := folder.publishAddresses(at); err != nil {
+		return err
+	}
+	if c.AddressesFile != "" {
+		if err := writeAddresses(c.AddressesFile, at); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(out, `Octavo is ready.
+
+  storefront        http://%s
+  recommendations   %s  (gRPC)
+  catalog           %s  (gRPC)
+  readers           %s  (gRPC)
+  admin             http://%s  (metrics, health)
+
+  data folder       %s
+  stop with Ctrl-C
+`, at.HTTP, at.Recommendations, at.Catalog, at.Readers, at.Admin, folder.path)
+	return err
+}
+
+// retrain trains again from time to time, when the log has grown since the
+// model in use was made. A failure is logged and tried again the next time.
+func (c *serveCommand) retrain(ctx context.Context, app *chassis.App, folder *dataFolder, clients *peers.Peers) error {
+	if c.TrainEvery <= 0 {
+		return nil
+	}
+	ticker := time.NewTicker(c.TrainEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		model, err := clients.Recommendations.GetModel(ctx, &recommendationsv1.GetModelRequest{})
+		if err == nil && model.GetPosition() == model.GetTrainedPosition() {
+			continue
+		}
+		if err == nil {
+			err = train(ctx, app, folder.models(), clients)
+		}
+		if err != nil && ctx.Err() == nil {
+			app.Log().Warn("the model was not renewed; the one before serves on", slog.Any("error", err))
+		}
+	}
+}
+
+func train(ctx context.Context, app *chassis.App, models string, clients *peers.Peers) error {
+	result, err := trainerjob.Run(ctx, app, models, clients, nil)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	app.Log().Info("trained", "model", result.Version, "books", result.Books, "readers", result.Readers, "interactions", result.Interactions)
+	return nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/peers"
+	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
+	"github.com/octavo-books/octavo/internal/modelstore"
+)
+
+type trainCommand struct {
+	dataFlags `embed:""`
+}
+
+func (trainCommand) Help() string {
+	return "Reads the catalogue and the log of the data folder, also while 'octavo serve' runs on it, which takes up the new model by itself."
+}
+
+func (c *trainCommand) Run(ctx context.Context) error {
+	return withServices(ctx, c.DataDir, func(ctx context.Context, app *chassis.App, clients *peers.Peers) error {
+		bars := newProgress(os.Stderr)
+		result, err := trainerjob.Run(ctx, app, modelsIn(c.DataDir), clients, bars.report)
+		bars.Close()
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+		fmt.Fprintf(w, "published\t%s (%s)\n", result.Name, result.Version)
+		fmt.Fprintf(w, "books\t%d\n", result.Books)
+		fmt.Fprintf(w, "readers\t%d\n", result.Readers)
+		fmt.Fprintf(w, "interactions\t%d\n", result.Interactions)
+		return w.Flush()
+	})
+}
+
+type modelsCommand struct {
+	List     modelsListCommand     `cmd:"" default:"withargs" help:"List the published models (the default)."`
+	Rollback modelsRollbackCommand `cmd:"" help:"Make the model before the current one current again. A running Octavo follows by itself."`
+}
+
+type modelsListCommand struct {
+	dataFlags `embed:""`
+}
+
+func (c *modelsListCommand) Run(ctx context.Context) error {
+	store, err := modelstore.Open(modelsIn(c.DataDir))
+	if err != nil {
+		return err
+	}
+	names, err := store.List(ctx)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		fmt.Println("no model has been published yet: run 'octavo train'")
+		return nil
+	}
+	current, _, err := store.Current(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		mark := " "
+		if name == current {
+			mark = "*"
+		}
+		fmt.Println(mark, name)
+	}
+	return nil
+}
+
+type modelsRollbackCommand struct {
+	dataFlags `embed:""`
+}
+
+func (c *modelsRollbackCommand) Run(ctx context.Context) error {
+	store, err := modelstore.Open(modelsIn(c.DataDir))
+	if err != nil {
+		return err
+	}
+	name, err := store.Rollback(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Println("current is", name)
+	return nil
+}

@@ -1,0 +1,34 @@
+// Command trainer trains a model from the feeds of catalog and readers,
+// publishes it if it is good enough, and ends.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/peers"
+	"github.com/octavo-books/octavo/cmd/internal/program"
+	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
+)
+
+type flags struct{ trainerjob.Flags }
+
+func (f *flags) Run(ctx context.Context) error {
+	app, err := chassis.New("trainer", program.Version(), f.Flags.Flags, os.Stderr)
+	if err != nil {
+		return err
+	}
+	clients, err := peers.Dial(app, peers.Addresses{Catalog: f.CatalogAddr, Readers: f.ReadersAddr})
+	if err != nil {
+		return err
+	}
+	return program.Job(ctx, app, func(ctx context.Context) error {
+		_, err := trainerjob.Run(ctx, app, f.Models, clients, nil)
+		return err
+	})
+}
+
+func main() {
+	os.Exit(program.Main("trainer", "Trains a model from the feeds of catalog and readers, publishes it if it is good enough, and ends.", &flags{}))
+}
