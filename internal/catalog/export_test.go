@@ -1,0 +1,6 @@
+package catalog
+
+import "time"
+
+// SetHeartbeat shortens the silence of streams for tests.
+func (s *Server) SetHeartbeat(d time.Duration) { s.heartbeat = d }

@@ -1,0 +1,353 @@
+package catalog_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/octavo-books/octavo/chassis/chassistest"
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	"github.com/octavo-books/octavo/internal/catalog"
+	"github.com/octavo-books/octavo/internal/catalog/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newServer(t *testing.T) *catalog.Server {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return catalog.NewServer(store, slog.New(slog.DiscardHandler))
+}
+
+func serve(t *testing.T) catalogv1.CatalogServiceClient {
+	t.Helper()
+	return catalogv1.NewCatalogServiceClient(chassistest.Serve(t, newServer(t).Register))
+}
+
+func book(n int) *catalogv1.Book {
+	return &catalogv1.Book{Title: fmt.Sprintf("Book %d", n), Source: "test", SourceId: fmt.Sprint(n)}
+}
+
+func importBooks(t *testing.T, client catalogv1.CatalogServiceClient, books ...*catalogv1.Book) *catalogv1.ImportBooksResponse {
+	t.Helper()
+	resp, err := client.ImportBooks(t.Context(), &catalogv1.ImportBooksRequest{Books: books})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+func wantCode(t *testing.T, err error, code codes.Code, parts ...string) {
+	t.Helper()
+	if status.Code(err) != code {
+		t.Errorf("got %v, want %v", err, code)
+	}
+	for _, part := range parts {
+		if err != nil && !strings.Contains(status.Convert(err).Message(), part) {
+			t.Errorf("%q does not say %q", status.Convert(err).Message(), part)
+		}
+	}
+}
+
+func TestBooks(t *testing.T) {
+	client := serve(t)
+	want := &catalogv1.Book{
+		Id: 9, Title: "The Dispossessed", Authors: []string{"Ursula K. Le Guin"}, Category: catalogv1.Category_CATEGORY_SCIENCE_FICTION,
+		Year: 1974, Tags: []string{"anarchism"}, Series: "Hainish Cycle", SeriesPosition: 6, Isbn13: "9780060512750",
+		Language: "en", Source: "test", SourceId: "d", Popularity: 12,
+	}
+	importBooks(t, client, want, book(1))
+	got, err := client.GetBook(t.Context(), &catalogv1.GetBookRequest{Id: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !proto.Equal(got.GetBook(), want) {
+		t.Errorf("GetBook = %v, want %v", got.GetBook(), want)
+	}
+	_, err = client.GetBook(t.Context(), &catalogv1.GetBookRequest{Id: 77})
+	wantCode(t, err, codes.NotFound, "77")
+
+	batch, err := client.BatchGetBooks(t.Context(), &catalogv1.BatchGetBooksRequest{Ids: []int32{10, 77, 9, 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(ids(batch.GetBooks())); got != "[10 9 10]" {
+		t.Errorf("BatchGetBooks = %s, want [10 9 10]", got)
+	}
+}
+
+func ids(books []*catalogv1.Book) []int32 {
+	out := make([]int32, len(books))
+	for i, b := range books {
+		out[i] = b.GetId()
+	}
+	return out
+}
+
+func TestImportRefuses(t *testing.T) {
+	client := serve(t)
+	noSource, noKey, noTitle := book(1), book(1), book(1)
+	noSource.Source, noKey.SourceId, noTitle.Title = "", "", ""
+	for field, bad := range map[string]*catalogv1.Book{
+		"books[1].source": noSource, "books[1].source_id": noKey, "books[1].title": noTitle,
+	} {
+		_, err := client.ImportBooks(t.Context(), &catalogv1.ImportBooksRequest{Books: []*catalogv1.Book{book(2), bad}})
+		wantCode(t, err, codes.InvalidArgument, field)
+	}
+	list, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{})
+	if err != nil || len(list.GetBooks()) > 0 {
+		t.Errorf("after refused imports there are %v, %v", list.GetBooks(), err)
+	}
+}
+
+func TestListBooksPageByPage(t *testing.T) {
+	client := serve(t)
+	var books []*catalogv1.Book
+	for i := range 205 {
+		b := book(i)
+		b.Popularity, b.Category = int64(i%7), catalogv1.Category(1+i%2)
+		books = append(books, b)
+	}
+	importBooks(t, client, books...)
+	for _, c := range []struct {
+		size     int32
+		category catalogv1.Category
+		first    int
+		all      int
+	}{{0, 0, 20, 205}, {1, 1, 1, 103}, {204, 0, 200, 205}, {103, 1, 103, 103}, {math.MaxInt32, 0, 200, 205}} {
+		seen := map[int32]bool{}
+		var last *catalogv1.Book
+		for token, pages := "", 0; pages == 0 || token != ""; pages++ {
+			resp, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{Category: c.category, PageSize: c.size, PageToken: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pages == 0 && len(resp.GetBooks()) != c.first {
+				t.Errorf("first page of size %d has %d books, want %d", c.size, len(resp.GetBooks()), c.first)
+			}
+			for _, b := range resp.GetBooks() {
+				if last != nil && (b.GetPopularity() > last.GetPopularity() || b.GetPopularity() == last.GetPopularity() && b.GetId() <= last.GetId()) {
+					t.Fatalf("%v follows %v", b, last)
+				}
+				if c.category != 0 && b.GetCategory() != c.category {
+					t.Fatalf("%v in category %v", b, c.category)
+				}
+				seen[b.GetId()], last = true, b
+			}
+			token = resp.GetNextPageToken()
+		}
+		if len(seen) != c.all {
+			t.Errorf("pages of size %d hold %d books, want %d", c.size, len(seen), c.all)
+		}
+	}
+}
+
+func TestListBooksRefusesTokens(t *testing.T) {
+	client := serve(t)
+	importBooks(t, client, book(1), book(2))
+	first, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, req := range []*catalogv1.ListBooksRequest{
+		{PageToken: "nonsense"},
+		{PageToken: first.GetNextPageToken(), Category: 1},
+	} {
+		_, err := client.ListBooks(t.Context(), req)
+		wantCode(t, err, codes.InvalidArgument, "page_token")
+	}
+	_, err = client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: -1})
+	wantCode(t, err, codes.InvalidArgument, "page_size")
+}
+
+// Pages are bounded in bytes too: books can be a thousand times as large as
+// usual, and a message has its limit.
+func TestLargeBooks(t *testing.T) {
+	client := serve(t)
+	const n = 40
+	large := make([]string, 50)
+	for i := range large {
+		large[i] = fmt.Sprint(i, strings.Repeat("ж", 190))
+	}
+	for i := range n {
+		b := book(i)
+		b.Authors = large
+		b.Tags = large[:20]
+		for j := range b.Tags {
+			b.Tags[j] = strings.Repeat("ж", 90)
+		}
+		importBooks(t, client, b)
+	}
+	seen := 0
+	for token, pages := "", 0; pages == 0 || token != ""; pages++ {
+		resp, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 200, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += len(resp.GetBooks())
+		token = resp.GetNextPageToken()
+	}
+	if seen != n {
+		t.Errorf("pages hold %d books, want %d", seen, n)
+	}
+	found, err := client.SearchBooks(t.Context(), &catalogv1.SearchBooksRequest{Query: "book", MaxResults: 100})
+	if err != nil || len(found.GetBooks()) == 0 {
+		t.Errorf("SearchBooks = %d books, %v", len(found.GetBooks()), err)
+	}
+	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed := map[int32]bool{}
+	for position := int64(0); position < n; {
+		resp, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range resp.GetBooks() {
+			followed[b.GetId()] = true
+		}
+		position = resp.GetPosition()
+	}
+	if len(followed) != n {
+		t.Errorf("followed %d books, want %d", len(followed), n)
+	}
+}
+
+func TestCategoriesAndPopularity(t *testing.T) {
+	client := serve(t)
+	a, b := book(1), book(2)
+	a.Category, b.Category = 4, 2
+	done := importBooks(t, client, a, b, book(3))
+	categories, err := client.ListCategories(t.Context(), &catalogv1.ListCategoriesRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &catalogv1.ListCategoriesResponse{Categories: []*catalogv1.ListCategoriesResponse_Entry{{Category: 2, Books: 1}, {Category: 4, Books: 1}}}
+	if !proto.Equal(categories, want) {
+		t.Errorf("ListCategories = %v, want %v", categories, want)
+	}
+	_, err = client.SetPopularity(t.Context(), &catalogv1.SetPopularityRequest{Entries: []*catalogv1.SetPopularityRequest_Entry{
+		{BookId: done.GetIds()[2], Readers: 5}, {BookId: 1000, Readers: 5},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 1})
+	if err != nil || list.GetBooks()[0].GetId() != done.GetIds()[2] || list.GetBooks()[0].GetPopularity() != 5 {
+		t.Errorf("the most popular book is %v, %v", list.GetBooks(), err)
+	}
+}
+
+func TestSearchBooks(t *testing.T) {
+	client := serve(t)
+	var books []*catalogv1.Book
+	for i := range 120 {
+		b := book(i)
+		b.Popularity = int64(i)
+		books = append(books, b)
+	}
+	importBooks(t, client, books...)
+	for asked, want := range map[int32]int{0: 20, 1: 1, 100: 100, 101: 100, math.MaxInt32: 100} {
+		resp, err := client.SearchBooks(t.Context(), &catalogv1.SearchBooksRequest{Query: "Book", MaxResults: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(resp.GetBooks()) != want {
+			t.Errorf("max_results %d gives %d books, want %d", asked, len(resp.GetBooks()), want)
+		}
+		if got := resp.GetBooks()[0].GetTitle(); got != "Book 119" {
+			t.Errorf("best match is %q, want the most popular", got)
+		}
+	}
+	for _, query := range []string{"", "  ", `"*`} {
+		if resp, err := client.SearchBooks(t.Context(), &catalogv1.SearchBooksRequest{Query: query}); err != nil || len(resp.GetBooks()) > 0 {
+			t.Errorf("search %q = %v, %v; want nothing", query, resp, err)
+		}
+	}
+}
+
+func TestWatchBooks(t *testing.T) {
+	client := serve(t)
+	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := stream.Recv()
+	if err != nil || len(first.GetBooks()) > 0 || first.GetPosition() != 0 || first.GetHead() != 0 {
+		t.Fatalf("first message of an empty feed = %v, %v", first, err)
+	}
+	done := importBooks(t, client, book(1), book(2))
+	next, err := stream.Recv()
+	if err != nil || len(next.GetBooks()) != 2 || next.GetPosition() != done.GetPosition() || next.GetHead() != done.GetPosition() {
+		t.Fatalf("after an import: %v, %v", next, err)
+	}
+	resumed, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{AfterPosition: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := resumed.Recv(); err != nil || fmt.Sprint(ids(resp.GetBooks())) != fmt.Sprint(done.GetIds()[1:]) {
+		t.Errorf("resumed after 1: %v, %v", resp, err)
+	}
+	beyond, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{AfterPosition: 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = beyond.Recv()
+	wantCode(t, err, codes.FailedPrecondition, "99", "start again from 0")
+}
+
+func TestWatchBooksHeartbeat(t *testing.T) {
+	server := newServer(t)
+	server.SetHeartbeat(time.Millisecond)
+	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
+	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if resp, err := stream.Recv(); err != nil || len(resp.GetBooks()) > 0 {
+			t.Fatalf("heartbeat = %v, %v", resp, err)
+		}
+	}
+}
+
+// A stop of the process ends the streams, which would otherwise hold it up.
+func TestWatchBooksEndsWithTheProcess(t *testing.T) {
+	server := newServer(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
+	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	_, err = stream.Recv()
+	wantCode(t, err, codes.Unavailable, "stopping")
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}

@@ -1,0 +1,368 @@
+package readers_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/octavo-books/octavo/chassis/chassistest"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newServer(t testing.TB) *readers.Server {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "readers.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return readers.NewServer(store, slog.New(slog.DiscardHandler))
+}
+
+func serve(t testing.TB) readersv1.ReadersServiceClient {
+	t.Helper()
+	return readersv1.NewReadersServiceClient(chassistest.Serve(t, newServer(t).Register))
+}
+
+func create(t testing.TB, client readersv1.ReadersServiceClient) int32 {
+	t.Helper()
+	resp, err := client.CreateReader(t.Context(), &readersv1.CreateReaderRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.GetReader().GetId()
+}
+
+func record(t testing.TB, client readersv1.ReadersServiceClient, interactions ...*readersv1.Interaction) *readersv1.RecordInteractionsResponse {
+	t.Helper()
+	resp, err := client.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{Interactions: interactions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+func want(reader, book int32) *readersv1.Interaction {
+	return &readersv1.Interaction{ReaderId: reader, BookId: book, Kind: readersv1.InteractionKind_INTERACTION_KIND_WANT}
+}
+
+func watch(t testing.TB, client readersv1.ReadersServiceClient, after int64) grpc.ServerStreamingClient[readersv1.WatchInteractionsResponse] {
+	t.Helper()
+	stream, err := client.WatchInteractions(t.Context(), &readersv1.WatchInteractionsRequest{AfterPosition: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+func wantCode(t *testing.T, err error, code codes.Code, parts ...string) {
+	t.Helper()
+	if status.Code(err) != code {
+		t.Errorf("got %v, want %v", err, code)
+	}
+	for _, part := range parts {
+		if err != nil && !strings.Contains(status.Convert(err).Message(), part) {
+			t.Errorf("%q does not say %q", status.Convert(err).Message(), part)
+		}
+	}
+}
+
+func near(t *testing.T, what string, got *timestamppb.Timestamp) {
+	t.Helper()
+	if ago := time.Since(got.AsTime()); ago < -time.Second || ago > time.Minute {
+		t.Errorf("%s is %v ago, want now", what, ago)
+	}
+}
+
+func TestReaders(t *testing.T) {
+	client := serve(t)
+	made, err := client.CreateReader(t.Context(), &readersv1.CreateReaderRequest{DisplayName: "Noor"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := made.GetReader(); r.GetId() < 1 || r.GetOrigin() != readersv1.Origin_ORIGIN_ANONYMOUS || r.GetDisplayName() != "Noor" {
+		t.Errorf("CreateReader = %v", r)
+	}
+	near(t, "created_at", made.GetReader().GetCreatedAt())
+	got, err := client.GetReader(t.Context(), &readersv1.GetReaderRequest{Id: made.GetReader().GetId()})
+	if err != nil || !proto.Equal(got.GetReader(), made.GetReader()) {
+		t.Errorf("GetReader = %v, %v; want %v", got, err, made.GetReader())
+	}
+	_, err = client.GetReader(t.Context(), &readersv1.GetReaderRequest{Id: 41})
+	wantCode(t, err, codes.NotFound, "41")
+}
+
+func TestImportAndListReaders(t *testing.T) {
+	client := serve(t)
+	var batch []*readersv1.Reader
+	for i := range 250 {
+		batch = append(batch, &readersv1.Reader{Id: int32(i + 1), Origin: readersv1.Origin_ORIGIN_SIMULATED, Source: "simulation", SourceId: fmt.Sprint(i)})
+	}
+	batch[249].Origin = readersv1.Origin_ORIGIN_UNSPECIFIED
+	resp, err := client.ImportReaders(t.Context(), &readersv1.ImportReadersRequest{Readers: batch})
+	if err != nil || resp.GetCreated() != 250 || len(resp.GetIds()) != 250 || resp.GetIds()[7] != 8 {
+		t.Fatalf("ImportReaders = %v, %v", resp, err)
+	}
+	create(t, client)
+	for _, c := range []struct {
+		origin readersv1.Origin
+		size   int32
+		first  int
+		all    int
+	}{
+		{0, 0, 20, 251}, {0, math.MaxInt32, 200, 251}, {readersv1.Origin_ORIGIN_SIMULATED, 83, 83, 249},
+		{readersv1.Origin_ORIGIN_IMPORTED, 1, 1, 1}, {readersv1.Origin_ORIGIN_ANONYMOUS, 0, 1, 1},
+	} {
+		var ids []int32
+		for token, pages := "", 0; pages == 0 || token != ""; pages++ {
+			page, err := client.ListReaders(t.Context(), &readersv1.ListReadersRequest{Origin: c.origin, PageSize: c.size, PageToken: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pages == 0 && len(page.GetReaders()) != c.first {
+				t.Errorf("first page of %+v has %d readers", c, len(page.GetReaders()))
+			}
+			for _, r := range page.GetReaders() {
+				ids = append(ids, r.GetId())
+			}
+			token = page.GetNextPageToken()
+		}
+		if len(ids) != c.all || !slices.IsSorted(ids) || len(slices.Compact(ids)) != c.all {
+			t.Errorf("%+v: got %d readers, in order: %v", c, len(ids), slices.IsSorted(ids))
+		}
+	}
+	first, err := client.ListReaders(t.Context(), &readersv1.ListReadersRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.ListReaders(t.Context(), &readersv1.ListReadersRequest{PageToken: first.GetNextPageToken(), Origin: 1})
+	wantCode(t, err, codes.InvalidArgument, "page_token")
+}
+
+func TestImportRefuses(t *testing.T) {
+	client := serve(t)
+	good := &readersv1.Reader{Source: "s", SourceId: "1"}
+	for field, bad := range map[string]*readersv1.Reader{
+		"readers[1].source":     {SourceId: "2"},
+		"readers[1].source_id":  {Source: "s"},
+		"readers[1].created_at": {Source: "s", SourceId: "2", CreatedAt: &timestamppb.Timestamp{Nanos: -1}},
+	} {
+		_, err := client.ImportReaders(t.Context(), &readersv1.ImportReadersRequest{Readers: []*readersv1.Reader{good, bad}})
+		wantCode(t, err, codes.InvalidArgument, field)
+	}
+	if list, err := client.ListReaders(t.Context(), &readersv1.ListReadersRequest{}); err != nil || len(list.GetReaders()) > 0 {
+		t.Errorf("after refused imports there are %v, %v", list, err)
+	}
+}
+
+func TestRecordInteractions(t *testing.T) {
+	client := serve(t)
+	id := create(t, client)
+	then := timestamppb.New(time.UnixMilli(1_500_000_000_123))
+	rating := &readersv1.Interaction{
+		Id: "r1", ReaderId: id, BookId: 3, Kind: readersv1.InteractionKind_INTERACTION_KIND_RATING, Value: 4.5, OccurredAt: then,
+	}
+	if resp := record(t, client, rating, want(id, 8), rating); resp.GetPosition() != 2 || resp.GetRecorded() != 2 {
+		t.Errorf("RecordInteractions = %v, want position 2, 2 recorded", resp)
+	}
+	if resp := record(t, client, rating); resp.GetPosition() != 2 || resp.GetRecorded() != 0 {
+		t.Errorf("sent again: %v, want position 2, none recorded", resp)
+	}
+	shelf, err := client.ListShelf(t.Context(), &readersv1.ListShelfRequest{ReaderId: id})
+	if err != nil || len(shelf.GetEntries()) != 2 {
+		t.Fatalf("ListShelf = %v, %v", shelf, err)
+	}
+	wanted, rated := shelf.GetEntries()[0], shelf.GetEntries()[1]
+	if wanted.GetBookId() != 8 || wanted.GetShelf() != readersv1.InteractionKind_INTERACTION_KIND_WANT {
+		t.Errorf("first entry = %v", wanted)
+	}
+	near(t, "updated_at", wanted.GetUpdatedAt())
+	if !proto.Equal(rated, &readersv1.ShelfEntry{BookId: 3, Rating: 4.5, UpdatedAt: then}) {
+		t.Errorf("second entry = %v", rated)
+	}
+	filtered, err := client.ListShelf(t.Context(), &readersv1.ListShelfRequest{ReaderId: id, BookIds: []int32{3, 4}, MaxResults: 5})
+	if err != nil || len(filtered.GetEntries()) != 1 || filtered.GetEntries()[0].GetBookId() != 3 {
+		t.Errorf("ListShelf of books 3 and 4 = %v, %v", filtered, err)
+	}
+	if nobody, err := client.ListShelf(t.Context(), &readersv1.ListShelfRequest{ReaderId: 99}); err != nil || len(nobody.GetEntries()) > 0 {
+		t.Errorf("ListShelf of nobody = %v, %v", nobody, err)
+	}
+}
+
+func TestRecordRefuses(t *testing.T) {
+	client := serve(t)
+	id := create(t, client)
+	for name, c := range map[string]struct {
+		bad  *readersv1.Interaction
+		code codes.Code
+		part string
+	}{
+		"unknown reader": {want(id+1, 1), codes.NotFound, fmt.Sprint(id + 1)},
+		"no reader":      {want(0, 1), codes.InvalidArgument, "reader_id"},
+		"no book":        {want(id, 0), codes.InvalidArgument, "book_id"},
+		"no kind":        {&readersv1.Interaction{ReaderId: id, BookId: 1}, codes.InvalidArgument, "kind"},
+		"rating of 4.3":  {&readersv1.Interaction{ReaderId: id, BookId: 1, Kind: 6, Value: 4.3}, codes.InvalidArgument, "half steps"},
+		"not a number":   {&readersv1.Interaction{ReaderId: id, BookId: 1, Kind: 6, Value: float32(math.NaN())}, codes.InvalidArgument, "half steps"},
+		"not a time": {&readersv1.Interaction{ReaderId: id, BookId: 1, Kind: 1, OccurredAt: &timestamppb.Timestamp{Seconds: math.MaxInt64}},
+			codes.InvalidArgument, "interactions[1].occurred_at"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := client.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{
+				Interactions: []*readersv1.Interaction{want(id, 1), c.bad},
+			})
+			wantCode(t, err, c.code, c.part)
+		})
+	}
+	if resp := record(t, client, want(id, 1)); resp.GetPosition() != 1 {
+		t.Errorf("position after refused batches is %d, want 1", resp.GetPosition())
+	}
+}
+
+func TestWatchInteractions(t *testing.T) {
+	client := serve(t)
+	stream := watch(t, client, 0)
+	first, err := stream.Recv()
+	if err != nil || len(first.GetInteractions()) > 0 || first.GetPosition() != 0 || first.GetHead() != 0 {
+		t.Fatalf("first message of an empty log = %v, %v", first, err)
+	}
+	id := create(t, client)
+	sent := want(id, 4)
+	sent.Id = "private"
+	record(t, client, sent)
+	next, err := stream.Recv()
+	if err != nil || len(next.GetInteractions()) != 1 || next.GetPosition() != 1 || next.GetHead() != 1 {
+		t.Fatalf("after a click: %v, %v", next, err)
+	}
+	if in := next.GetInteractions()[0]; in.GetPosition() != 1 || in.GetId() != "" || in.GetReaderId() != id || in.GetBookId() != 4 {
+		t.Errorf("interaction = %v", in)
+	}
+	near(t, "occurred_at", next.GetInteractions()[0].GetOccurredAt())
+	_, err = watch(t, client, 2).Recv()
+	wantCode(t, err, codes.FailedPrecondition, "start again from 0")
+}
+
+// Followers who come and go while many write see every position once, in order.
+func TestFollowersAndWriters(t *testing.T) {
+	client := serve(t)
+	const writers, writes, size = 8, 20, 60
+	const total = writers * writes * size
+	var wait sync.WaitGroup
+	for range writers {
+		id := create(t, client)
+		wait.Go(func() {
+			for range writes {
+				var batch []*readersv1.Interaction
+				for book := range int32(size) {
+					batch = append(batch, want(id, book+1))
+				}
+				if _, err := client.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{Interactions: batch}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for follower := range 3 {
+		wait.Go(func() {
+			position := int64(0)
+			for position < total {
+				ctx, leave := context.WithTimeout(t.Context(), time.Minute)
+				stream, err := client.WatchInteractions(ctx, &readersv1.WatchInteractionsRequest{AfterPosition: position})
+				if err != nil {
+					t.Error(err)
+					leave()
+					return
+				}
+				for messages := 0; position < total && (follower == 0 || messages < 3*follower); messages++ {
+					resp, err := stream.Recv()
+					if err != nil {
+						t.Error(err)
+						leave()
+						return
+					}
+					for _, in := range resp.GetInteractions() {
+						if position++; in.GetPosition() != position {
+							t.Errorf("position %d follows %d", in.GetPosition(), position-1)
+							leave()
+							return
+						}
+					}
+					if resp.GetPosition() != position || resp.GetHead() < position {
+						t.Errorf("message at %d says position %d, head %d", position, resp.GetPosition(), resp.GetHead())
+					}
+				}
+				leave()
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestWatchInteractionsHeartbeat(t *testing.T) {
+	server := newServer(t)
+	server.SetHeartbeat(time.Millisecond)
+	client := readersv1.NewReadersServiceClient(chassistest.Serve(t, server.Register))
+	stream := watch(t, client, 0)
+	for range 5 {
+		if resp, err := stream.Recv(); err != nil || len(resp.GetInteractions()) > 0 {
+			t.Fatalf("heartbeat = %v, %v", resp, err)
+		}
+	}
+}
+
+// A stop of the process ends the streams, which would otherwise hold it up.
+func TestWatchInteractionsEndsWithTheProcess(t *testing.T) {
+	server := newServer(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	client := readersv1.NewReadersServiceClient(chassistest.Serve(t, server.Register))
+	stream := watch(t, client, 0)
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	_, err := stream.Recv()
+	wantCode(t, err, codes.Unavailable, "stopping")
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// BenchmarkFeedLag is the time from before a click is sent until a follower
+// has it: the commit, with its sync, is in it.
+func BenchmarkFeedLag(b *testing.B) {
+	client := serve(b)
+	id := create(b, client)
+	stream := watch(b, client, 0)
+	if _, err := stream.Recv(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		record(b, client, want(id, 1))
+		if _, err := stream.Recv(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
