@@ -1,0 +1,184 @@
+package importer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/octavo-books/octavo/internal/recommender"
+)
+
+// ReadEvents reads a file for `octavo evaluate`: on each line a reader, a book,
+// and if known a rating and a time in Unix seconds, separated by tabs, commas,
+// semicolons or single spaces, whichever the first line has. Readers and books
+// are whole numbers from 0. A header is allowed; when there is one its names
+// say which column is which. A line without a rating is a finished book.
+//
+// An error names file, line and column. A file without events is an error.
+func ReadEvents(path string) ([]recommender.Event, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decodeEvents(path, text)
+}
+
+// eventColumns are the names a header can have.
+var eventColumns = map[string]int{
+	"reader": 0, "readerid": 0, "user": 0, "userid": 0,
+	"book": 1, "bookid": 1, "item": 1, "itemid": 1,
+	"rating": 2, "value": 2, "stars": 2,
+	"time": 3, "timestamp": 3, "unixtime": 3,
+}
+
+var eventNames = [4]string{"reader", "book", "rating", "time"}
+
+func decodeEvents(file string, text []byte) ([]recommender.Event, error) {
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	line, rest := cutLine(text)
+	comma := byte('\t')
+	for _, c := range []byte("\t,; ") {
+		if bytes.IndexByte(line, c) >= 0 {
+			comma = c
+			break
+		}
+	}
+	order := []int{0, 1, 2, 3}
+	number := 1
+	if len(line) > 0 && (line[0] < '0' || line[0] > '9') && line[0] != '-' {
+		var err error
+		if order, err = eventHeader(file, line, comma); err != nil {
+			return nil, err
+		}
+		text, number = rest, 2
+	}
+
+	events := make([]recommender.Event, 0, bytes.Count(text, []byte("\n"))+1)
+	for ; len(text) > 0; number++ {
+		line, text = cutLine(text)
+		if len(line) == 0 {
+			continue
+		}
+		e, column, err := decodeEvent(line, comma, order)
+		if err != nil {
+			return nil, Finding{Place{file, number, utf8.RuneCount(line[:column]) + 1}, err.Error()}
+		}
+		events = append(events, e)
+	}
+	if len(events) == 0 {
+		return nil, fmt.Errorf("%s is empty", file)
+	}
+	return events, nil
+}
+
+// cutLine takes the first line off, without its end.
+func cutLine(text []byte) (line, rest []byte) {
+	line, rest, _ = bytes.Cut(text, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r")), rest
+}
+
+// eventHeader is the order of the columns that a header names.
+func eventHeader(file string, line []byte, comma byte) ([]int, error) {
+	var order []int
+	column := 1
+	for name := range bytes.SplitSeq(line, []byte{comma}) {
+		c, ok := eventColumns[fold(string(name))]
+		if !ok || slices.Contains(order, c) {
+			return nil, Finding{Place{file, 1, column}, fmt.Sprintf("%q is neither a number nor the name of a column (reader, book, rating, time)", name)}
+		}
+		order = append(order, c)
+		column += utf8.RuneCount(name) + 1
+	}
+	if !slices.Contains(order, 0) || !slices.Contains(order, 1) {
+		return nil, Finding{Place{file, 1, 1}, "the header names no reader or no book"}
+	}
+	return order, nil
+}
+
+// decodeEvent reads a line. An error comes with the byte of the line, from 0,
+// at which it is.
+func decodeEvent(line []byte, comma byte, order []int) (e recommender.Event, column int, err error) {
+	e.Kind = recommender.Finished
+	fields := 0
+	for start := 0; start <= len(line); fields++ {
+		end := bytes.IndexByte(line[start:], comma)
+		if end < 0 {
+			end = len(line)
+		} else {
+			end += start
+		}
+		if fields == len(order) {
+			return e, start, fmt.Errorf("more than %s", plural(len(order), "field"))
+		}
+		field := line[start:end]
+		switch order[fields] {
+		case 0:
+			e.Reader, err = parseID(field)
+		case 1:
+			e.Book, err = parseID(field)
+		case 2:
+			if len(field) > 0 {
+				e.Kind = recommender.Rating
+				e.Value, err = parseValue(field)
+			}
+		case 3:
+			if len(field) > 0 {
+				e.Time, err = strconv.ParseInt(string(field), 10, 64)
+			}
+		}
+		if err != nil {
+			return e, start, eventError(field, order[fields])
+		}
+		start = end + 1
+	}
+	if missing := slices.IndexFunc([]int{0, 1}, func(c int) bool { return !slices.Contains(order[:fields], c) }); missing >= 0 {
+		return e, len(line), fmt.Errorf("there is no %s", eventNames[missing])
+	}
+	return e, 0, nil
+}
+
+func eventError(field []byte, column int) error {
+	shape := [...]string{
+		"a whole number from 0 to 2147483647", "a whole number from 0 to 2147483647",
+		"a number from 0.5 to 5", "a time in whole seconds since 1970",
+	}[column]
+	if len(field) > 40 {
+		field = field[:40]
+	}
+	return fmt.Errorf("the %s %q is not %s", eventNames[column], field, shape)
+}
+
+var errNumber = errors.New("not a number in range")
+
+func parseID(field []byte) (int32, error) {
+	if len(field) == 0 || len(field) > 10 {
+		return 0, errNumber
+	}
+	var n int64
+	for _, c := range field {
+		if c < '0' || c > '9' {
+			return 0, errNumber
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if n > math.MaxInt32 {
+		return 0, errNumber
+	}
+	return int32(n), nil
+}
+
+func parseValue(field []byte) (float32, error) {
+	if len(field) == 1 && field[0] >= '1' && field[0] <= '5' { // nearly all of them
+		return float32(field[0] - '0'), nil
+	}
+	v, err := strconv.ParseFloat(string(field), 32)
+	if err != nil || !(v >= 0.5 && v <= 5) {
+		return 0, errNumber
+	}
+	return float32(v), nil
+}
