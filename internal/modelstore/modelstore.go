@@ -80,7 +80,7 @@ func (d *Dir) Publish(ctx context.Context, write func(path string) error) (strin
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		return "", fmt.Errorf("make a folder for the new model: %w", err)
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }() // what stays, the next publication removes
 
 	names, err := d.List(ctx)
 	if err != nil {

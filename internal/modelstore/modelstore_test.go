@@ -264,7 +264,7 @@ func TestKilledPublisher(t *testing.T) {
 	store := open(t, dir)
 	published := 0
 	for round := range 15 {
-		cmd := exec.Command(os.Args[0])
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), publishForever+"="+dir)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -278,7 +278,7 @@ func TestKilledPublisher(t *testing.T) {
 			t.Fatal("the publisher did not start")
 		}
 		acknowledged := lines.Text()
-		timer := time.AfterFunc(time.Duration(round)*3*time.Millisecond, func() { cmd.Process.Kill() })
+		timer := time.AfterFunc(time.Duration(round)*3*time.Millisecond, func() { _ = cmd.Process.Kill() })
 		for lines.Scan() {
 			acknowledged = lines.Text()
 			published++
@@ -342,4 +342,29 @@ func TestWaitingPublisherObeysItsContext(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// Whatever CURRENT holds, the answer is a model of the folder or an error.
+func FuzzCurrent(f *testing.F) {
+	dir := f.TempDir()
+	for _, name := range []string{"model-000001.safetensors", "model-000002.safetensors"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add([]byte("model-000002.safetensors\nmodel-000001.safetensors\n"))
+	f.Add([]byte("model-000003.safetensors\n"))
+	f.Add([]byte("model-+00001.safetensors"))
+	f.Add([]byte("../../model-000001.safetensors\x00"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(filepath.Join(dir, "CURRENT"), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		store := open(t, dir)
+		names := list(t, store)
+		name, path, err := store.Current(t.Context())
+		if err == nil && (!slices.Contains(names, name) || path != filepath.Join(dir, name)) {
+			t.Errorf("CURRENT with %q names %q at %s", content, name, path)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package recommendations
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -54,9 +55,9 @@ func (h *histories) apply(e recommender.Event) {
 		h.readers.Add(1)
 	}
 	changed := entry{book: e.Book}
-	for i := len(own) - 1; i >= 0; i-- {
-		if own[i].book == e.Book {
-			changed = own[i]
+	for i, old := range slices.Backward(own) {
+		if old.book == e.Book {
+			changed = old
 			copy(own[i:], own[i+1:])
 			own = own[:len(own)-1]
 			h.entries.Add(-1)

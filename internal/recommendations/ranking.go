@@ -77,13 +77,12 @@ type session struct {
 	loaded  bool
 	entries []entry
 
-	own      []recommender.Own
-	ownBooks []int32 // their ids
-	exclude  []int32 // indices of the model
-	skip     map[int32]struct{}
-	taken    []int32 // ids of the books given in this session
-	scored   []recommender.Scored
-	shares   []recommender.Share
+	own     []recommender.Own
+	exclude []int32 // indices of the model
+	skip    map[int32]struct{}
+	taken   []int32 // ids of the books given in this session
+	scored  []recommender.Scored
+	shares  []recommender.Share
 
 	suggestions []suggestion
 	reasons     []reason
@@ -168,7 +167,7 @@ func (c *session) read(q *question) {
 		}
 		c.reader, c.loaded = q.reader, true
 	}
-	c.own, c.ownBooks, c.exclude = c.own[:0], c.ownBooks[:0], c.exclude[:0]
+	c.own, c.exclude = c.own[:0], c.exclude[:0]
 	recent := len(q.recent)
 	first, liked := len(c.entries), 0
 	for first > 0 && liked < maxOwn-recent {
@@ -185,7 +184,6 @@ func (c *session) read(q *question) {
 		}
 		if i >= first && opinion.Weight > 0 && known && !slices.Contains(q.recent, e.book) {
 			c.own = append(c.own, recommender.Own{Book: index, Weight: opinion.Weight})
-			c.ownBooks = append(c.ownBooks, e.book)
 		}
 	}
 	for i, id := range q.recent {
@@ -201,7 +199,6 @@ func (c *session) read(q *question) {
 			}
 		}
 		c.own = append(c.own, recommender.Own{Book: index, Weight: weight})
-		c.ownBooks = append(c.ownBooks, id)
 		c.exclude = append(c.exclude, index)
 	}
 	for _, id := range q.excluded {
@@ -231,12 +228,20 @@ func (c *session) index(id int32) (int32, bool) {
 	return c.model.Index(id)
 }
 
+// book is the reverse of index; nil when the catalogue does not have it.
+func (c *session) book(index int32) *book {
+	if c.model == nil {
+		return c.s.catalogue.get(index)
+	}
+	return c.tie.books[index]
+}
+
 // favourite is the reader's n-th most read category, by the weights of the
 // reader's own books, and 0 when there are fewer.
 func (c *session) favourite(n int) uint8 {
 	var weights [categories]float32
-	for i, own := range c.own {
-		if b := c.s.catalogue.get(c.ownBooks[i]); b != nil && b.category != 0 {
+	for _, own := range c.own {
+		if b := c.book(own.Book); b != nil && b.category != 0 {
 			weights[b.category] += own.Weight
 		}
 	}

@@ -91,6 +91,7 @@ type world struct {
 	modelsPath string
 	models     *modelstore.Dir
 	logged     *lines
+	registry   *prometheus.Registry
 
 	catalogClient catalogv1.CatalogServiceClient
 	readersClient readersv1.ReadersServiceClient
@@ -120,7 +121,7 @@ func (l *lines) String() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, catalog: &feedtest.Catalog{}, readers: &feedtest.Readers{}, modelsPath: t.TempDir(), logged: &lines{}}
+	w := &world{t: t, catalog: &feedtest.Catalog{}, readers: &feedtest.Readers{}, modelsPath: t.TempDir(), logged: &lines{}, registry: prometheus.NewPedanticRegistry()}
 	var err error
 	if w.models, err = modelstore.Open(w.modelsPath); err != nil {
 		t.Fatal(err)
@@ -135,12 +136,12 @@ func newWorld(t *testing.T) *world {
 }
 
 // start runs the service until the test ends.
-func (w *world) start() *world {
+func (w *world) start() {
 	w.t.Helper()
 	w.server = recommendations.New(recommendations.Config{
 		Catalog: w.catalogClient, Readers: w.readersClient, Models: w.models,
 		Log:        slog.New(slog.NewTextHandler(w.logged, nil)),
-		Metrics:    prometheus.NewPedanticRegistry(),
+		Metrics:    w.registry,
 		ModelsPoll: 5 * time.Millisecond,
 	})
 	conn := chassistest.Serve(w.t, w.server.Register)
@@ -155,7 +156,6 @@ func (w *world) start() *world {
 			w.t.Errorf("Run: %v", err)
 		}
 	})
-	return w
 }
 
 // trained is a running service with the library and a model of it.
@@ -199,11 +199,15 @@ func (w *world) train() string {
 
 func (w *world) eventually(what string, condition func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
+	deadline := time.After(20 * time.Second)
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for !condition() {
+		select {
+		case <-deadline:
 			w.t.Fatalf("never came true: %s\nlog:\n%s", what, w.logged)
+		case <-ticker.C:
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -604,10 +608,7 @@ func TestMinPositionWithASlowFeed(t *testing.T) {
 	w := trained(t)
 	w.readers.Hold()
 	position := w.readers.Record(finished(3000, 1))
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		w.readers.Release()
-	}()
+	time.AfterFunc(100*time.Millisecond, w.readers.Release)
 	response := w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 3000, Category: literature, MaxResults: 100, MinPosition: position})
 	if slices.Contains(ids(response.GetRecommendations()), 1) || response.GetStale() || response.GetHistorySize() != 1 {
 		t.Errorf("the click is not in the answer: %v", response)
@@ -791,4 +792,53 @@ func TestReplacedDatabases(t *testing.T) {
 		books := w.recommend(&recommendationsv1.RecommendRequest{}).GetRecommendations()
 		return len(books) == 1 && books[0].GetId() == 7
 	})
+}
+
+func TestMetrics(t *testing.T) {
+	w := trained(t)
+	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 1})
+	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 2})
+	w.recommend(&recommendationsv1.RecommendRequest{})
+	w.readers.Hold()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := w.v1.Recommend(ctx, &recommendationsv1.RecommendRequest{MinPosition: math.MaxInt64}); err != nil {
+		t.Fatal(err)
+	}
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	for name, want := range map[string]float64{
+		"octavo_feed_position log":              allReaders * 8,
+		"octavo_feed_lag log":                   0,
+		"octavo_feed_connected log":             1,
+		"octavo_feed_position catalogue":        allBooks,
+		"octavo_catalogue_books":                allBooks,
+		"octavo_history_readers":                allReaders,
+		"octavo_history_entries":                allReaders * 8,
+		"octavo_models_loaded_total":            1,
+		"octavo_models_refused_total":           0,
+		"octavo_recommendations_total personal": 2,
+		"octavo_recommendations_total popular":  2,
+		"octavo_min_position_wait_seconds":      1,
+		"octavo_min_position_missed_total":      1,
+	} {
+		if value, ok := got[name]; !ok || value != want {
+			t.Errorf("%s is %v (there: %t), want %v", name, value, ok, want)
+		}
+	}
+	if age := got["octavo_model_age_seconds"]; age <= 0 || age > 3600 {
+		t.Errorf("the model is %f s old", age)
+	}
 }

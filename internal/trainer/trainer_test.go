@@ -62,15 +62,12 @@ func (w *world) putBooks() {
 	}
 }
 
-// record makes readers who keep to one of three tastes, or to none.
-func (w *world) record(tastes bool) {
+// record makes readers who keep to one of three tastes.
+func (w *world) record() {
 	random := rand.New(rand.NewPCG(1, 2))
 	for reader := range int32(readers) {
 		for _, b := range random.Perm(books / 3)[:each] {
 			book := int32(b) + 1 + books/3*(reader%3)
-			if !tastes {
-				book = random.Int32N(books) + 1
-			}
 			w.readers.Record(&readersv1.Interaction{ReaderId: reader + 1, BookId: book, Kind: readersv1.InteractionKind_INTERACTION_KIND_FINISHED})
 		}
 	}
@@ -79,7 +76,7 @@ func (w *world) record(tastes bool) {
 func TestRunPublishesAModelAndTellsTheCatalogue(t *testing.T) {
 	w := newWorld(t)
 	w.putBooks()
-	w.record(true)
+	w.record()
 	stages := map[string]int{}
 	w.config.Progress = func(stage string, done, total int) {
 		if done < 0 || done > total {
@@ -126,7 +123,7 @@ func TestRunPublishesAModelAndTellsTheCatalogue(t *testing.T) {
 func TestRunIsDeterministic(t *testing.T) {
 	w := newWorld(t)
 	w.putBooks()
-	w.record(true)
+	w.record()
 	first, err := trainer.Run(t.Context(), w.config)
 	if err != nil {
 		t.Fatal(err)
@@ -205,13 +202,13 @@ func TestRunRefusesAModelThatIsNotBetterThanPopularity(t *testing.T) {
 func TestRunKeepsTheModelBeforeWhenTheNewOneFails(t *testing.T) {
 	w := newWorld(t)
 	w.putBooks()
-	w.record(true)
+	w.record()
 	good, err := trainer.Run(t.Context(), w.config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused := fault.New(fault.Conflict, "disk full")
-	w.config.Models = publisher(func(write func(string) error) (string, error) {
+	w.config.Models = publisher(func(func(string) error) (string, error) {
 		return "", refused
 	})
 	if _, err := trainer.Run(t.Context(), w.config); err == nil || !strings.Contains(err.Error(), "disk full") {
@@ -231,7 +228,7 @@ func (p publisher) Publish(_ context.Context, write func(string) error) (string,
 func TestRunEndsWithItsContextAndWithTheServices(t *testing.T) {
 	w := newWorld(t)
 	w.putBooks()
-	w.record(true)
+	w.record()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := trainer.Run(ctx, w.config); fault.KindOf(err) != fault.Canceled {

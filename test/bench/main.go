@@ -88,7 +88,7 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	start := time.Now()
 	if err := publishModel(ctx, s, filepath.Join(dir, "models")); err != nil {
 		return fmt.Errorf("make the model: %w", err)

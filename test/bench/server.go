@@ -144,7 +144,7 @@ func (tenBooks) Recommend(context.Context, *recommendationspb.RecommendationRequ
 }
 
 func serveBare(ctx context.Context, ready func() error) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -111,11 +111,15 @@ type clients struct {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
+	deadline := time.After(20 * time.Second)
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for !condition() {
+		select {
+		case <-deadline:
 			t.Fatalf("never came true: %s", what)
+		case <-ticker.C:
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
