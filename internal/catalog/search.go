@@ -23,7 +23,7 @@ func Fold(text string) string {
 	var b strings.Builder
 	b.Grow(len(text))
 	gap := false
-	for _, r := range norm.NFKD.String(text) {
+	for _, r := range norm.NFKD.String(strings.ToValidUTF8(text, " ")) {
 		switch {
 		case unicode.Is(unicode.M, r), r == '\'', r == '’', r == 'ʼ':
 			continue
