@@ -430,6 +430,7 @@ func library() *services {
 		}
 		readers.readers = append(readers.readers, &readersv1.Reader{Id: id + 1, Origin: origin})
 	}
+	readers.readers[2].DisplayName = "Simulated reader 3 · science"
 	readers.readers[16].DisplayName = "Loves deserts & spaceships"
 	readers.log = []*readersv1.Interaction{
 		{ReaderId: 17, BookId: 3, Kind: readersv1.InteractionKind_INTERACTION_KIND_VIEW},

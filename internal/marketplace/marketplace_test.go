@@ -389,7 +389,7 @@ func TestAStrangerBecomesAReaderWithTheFirstClick(t *testing.T) {
 func TestThePicker(t *testing.T) {
 	b := open(t, library().config(t))
 	page := b.get("/reader")
-	wants(t, page, "Simulated reader 17", "Loves deserts & spaceships", "None of them is a real person.", "Imported reader 31")
+	wants(t, page, "Simulated reader 17", "Loves deserts & spaceships", "None of them is a real person.", "Imported reader 31", "Simulated reader 3 science")
 	wantsNot(t, page, "Simulated reader 25")
 	next := regexp.MustCompile(`rel="next" href="([^"#]*)`).FindStringSubmatch(page)
 	if next == nil {

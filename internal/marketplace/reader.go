@@ -69,9 +69,8 @@ func (s *shop) picker(v *visit) error {
 
 func person(r *readersv1.Reader, chosen int32) view.Person {
 	p := view.Person{ID: r.GetId(), Name: personName(r.GetOrigin(), r.GetId()), On: r.GetId() == chosen}
-	if name := r.GetDisplayName(); !strings.EqualFold(name, p.Name) {
-		p.Note = name
-	}
+	// A display name may begin with what the page says anyway.
+	p.Note = strings.TrimLeft(strings.TrimPrefix(r.GetDisplayName(), p.Name), " ·,:")
 	return p
 }
 

@@ -146,6 +146,14 @@ func (s *sheet) sign(f face, x, y, width float64, ink rgb, style int) {
 	s.write(t, f, x, y-t.height(loose)+t.size*(loose-0.82), loose, ink, style)
 }
 
+// caption prints the title and, in one line of the face below it, the authors.
+// It says where the last line ends.
+func (s *sheet) caption(f face, x, y, height, largest float64, style int) float64 {
+	const width = 200
+	end := s.heading(serif, x, y, width, height, largest, s.ink, style) + 8
+	return s.write(set(s.author, f, box{width: width, height: 20, largest: 14.5, smallest: 10.5, leading: tight, lines: 1}), f, x, end, tight, s.ink, style)
+}
+
 // num is a coordinate with at most one decimal.
 func num(v float64) string {
 	text := strconv.FormatFloat(v, 'f', 1, 64)

@@ -87,11 +87,13 @@ func checkCover(t *testing.T, book Book) {
 		t.Fatal("the same book has two covers")
 	}
 	decoder := xml.NewDecoder(strings.NewReader(drawn))
-	face, size, x, anchor := serif, 0.0, 0.0, ""
+	face, size, x, y, anchor := serif, 0.0, 0.0, 0.0, ""
+	var discs [][3]float64
+	var lines [][4]float64
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
-			return
+			break
 		}
 		if err != nil {
 			t.Fatalf("%q: not well formed: %v\n%s", book.Title, err, drawn)
@@ -99,7 +101,9 @@ func checkCover(t *testing.T, book Book) {
 		switch token := token.(type) {
 		case xml.StartElement:
 			switch token.Name.Local {
-			case "svg", "g", "path", "rect", "circle":
+			case "svg", "g", "path", "rect":
+			case "circle":
+				discs = append(discs, [3]float64{})
 			case "text":
 				face, anchor = serif, ""
 			case "tspan":
@@ -118,10 +122,12 @@ func checkCover(t *testing.T, book Book) {
 					size = number(t, a.Value)
 				case "text-anchor":
 					anchor = a.Value
+				case "cx", "cy", "r":
+					discs[len(discs)-1][strings.Index("cxcyr", a.Name.Local)/2] = number(t, a.Value)
 				case "x":
 					x = number(t, a.Value)
 				case "y":
-					if y := number(t, a.Value); token.Name.Local == "tspan" && (y < 0 || y > Height) {
+					if y = number(t, a.Value); token.Name.Local == "tspan" && (y < 0 || y > Height) {
 						t.Fatalf("%q: text at height %v, outside the cover", book.Title, y)
 					}
 				}
@@ -134,6 +140,16 @@ func checkCover(t *testing.T, book Book) {
 			}
 			if left < -0.5 || right > Width+0.5 {
 				t.Fatalf("%q: %q runs from %.1f to %.1f, over the edge", book.Title, token, left, right)
+			}
+			lines = append(lines, [4]float64{left, y - size*0.7, right, y})
+		}
+	}
+	for _, disc := range discs {
+		for _, line := range lines {
+			across := disc[0] - min(max(disc[0], line[0]), line[2])
+			down := disc[1] - min(max(disc[1], line[1]), line[3])
+			if across*across+down*down < disc[2]*disc[2] {
+				t.Fatalf("%q: text at %v runs into a disc at %v\n%s", book.Title, line, disc, drawn)
 			}
 		}
 	}

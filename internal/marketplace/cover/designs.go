@@ -82,6 +82,8 @@ func moon(s *sheet) {
 	s.rect(0, 0, Width, Height, s.ground)
 	x, r := float64(40+s.roll(160)), float64(72+s.roll(34))
 	y := 262 - float64(s.roll(30))
+	end := s.caption(serif, 20, 24, 96, 42, 0)
+	y = max(y, end+r+8)
 	s.disc(x, y, r, s.accent)
 	switch s.roll(3) {
 	case 0:
@@ -93,9 +95,6 @@ func moon(s *sheet) {
 		s.line(fmt.Sprintf("M0 %sh240", num(y+r*0.5)), s.ground, 5)
 		s.line(fmt.Sprintf("M0 %sh240", num(y+r*0.72)), s.ground, 7)
 	}
-	end := s.heading(serif, 20, 24, 200, 96, 42, s.ink, 0)
-	t := set(s.author, serif, box{width: 200, height: 22, largest: 15, smallest: 10.5, leading: tight, lines: 1})
-	s.write(t, serif, 20, end+8, tight, s.ink, 0)
 }
 
 // poster is nothing but type.
@@ -120,7 +119,9 @@ func spine(s *sheet) {
 // hills are ranges of hills under a sun.
 func hills(s *sheet) {
 	s.rect(0, 0, Width, Height, s.ground)
-	s.disc(float64(50+s.roll(140)), float64(196+s.roll(24)), float64(22+s.roll(16)), s.accent)
+	end := s.caption(serif, 120, 30, 112, 38, centred)
+	x, y, r := float64(50+s.roll(140)), float64(196+s.roll(24)), float64(22+s.roll(16))
+	s.disc(x, max(y, end+r+6), r, s.accent)
 	layers := []rgb{mix(s.second, s.ground, 0.45), s.second, mix(s.second, s.accent, 0.5), s.ink}
 	for i, fill := range layers {
 		y := 226 + float64(i)*27
@@ -132,9 +133,6 @@ func hills(s *sheet) {
 		d.WriteString("V360H0z")
 		s.shape(d.String(), fill)
 	}
-	end := s.heading(serif, 120, 30, 200, 112, 38, s.ink, centred)
-	t := set(s.author, serif, box{width: 200, height: 22, largest: 14, smallest: 10.5, leading: tight, lines: 1})
-	s.write(t, serif, 120, end+8, tight, s.ink, centred)
 }
 
 // rings spread from a corner.
@@ -145,9 +143,7 @@ func rings(s *sheet) {
 	for i, r := 0, 176.0; r > 8; i, r = i+1, r-step {
 		s.disc(x, Height, r, []rgb{s.accent, s.ground, s.second, s.ground}[i%4])
 	}
-	end := s.heading(serif, 20, 28, 200, 112, 42, s.ink, 0)
-	t := set(s.author, sans, box{width: 200, height: 20, largest: 13, smallest: 10.5, leading: tight, lines: 1})
-	s.write(t, sans, 20, end+8, tight, s.ink, 0)
+	s.caption(sans, 20, 28, 112, 42, 0)
 }
 
 // cloth is a cloth binding with a stamped panel.
