@@ -2,7 +2,6 @@ package chassis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -231,10 +230,5 @@ func mapFault(ctx context.Context, c *call) error {
 		return nil
 	}
 	c.cause = err
-	s := fault.Status(err, c.id)
-	if s.Code() == codes.OK {
-		// A handler that returns an error never means success.
-		s = fault.Status(errors.New("error with code OK: "+err.Error()), c.id)
-	}
-	return s.Err()
+	return fault.Status(err, c.id).Err()
 }

@@ -238,6 +238,19 @@ func TestOversizeMessageIsRefused(t *testing.T) {
 	}
 }
 
+func TestOversizeHeadersAreRefused(t *testing.T) {
+	p := newProcess(t)
+	s := &service{plain: func(context.Context, *recommendationspb.RecommendationRequest) (*recommendationspb.RecommendationResponse, error) {
+		t.Error("the handler was called")
+		return &recommendationspb.RecommendationResponse{}, nil
+	}}
+	client := recommendationspb.NewRecommendationsClient(p.serve(s.register))
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", strings.Repeat("x", 32<<10))
+	if _, err := client.Recommend(ctx, nil); err == nil {
+		t.Error("32 KiB of headers were taken")
+	}
+}
+
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	t.Run("a unary call without one gets the server's", func(t *testing.T) {
