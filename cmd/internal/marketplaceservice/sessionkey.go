@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // SessionKeySize is the length in bytes of the key that signs cookies.
@@ -32,12 +33,16 @@ func SessionKey(path string) ([]byte, error) {
 func newSessionKey(path string) ([]byte, error) {
 	key := make([]byte, SessionKeySize)
 	rand.Read(key)
-	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.WriteFile(temporary, key, 0o600); err != nil {
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".")
+	if err != nil {
 		return nil, fmt.Errorf("write session key: %w", err)
 	}
-	defer os.Remove(temporary)
-	if err := os.Link(temporary, path); err != nil && !errors.Is(err, fs.ErrExist) {
+	defer os.Remove(temporary.Name())
+	_, err = temporary.Write(key)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return nil, fmt.Errorf("write session key: %w", err)
+	}
+	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("write session key: %w", err)
 	}
 	return os.ReadFile(path)

@@ -79,13 +79,16 @@ func refuseUnknownEnvironment(environ []string) error {
 }
 
 // environment holds the variables of all programs: one that is meant for
-// another program of Octavo is no mistake.
+// another program of Octavo is no mistake. A test compares it with the flags.
 var environment = []string{
 	"OCTAVO_ADDRESSES_FILE", "OCTAVO_ADMIN_ADDR", "OCTAVO_CATALOG_ADDR", "OCTAVO_CATALOG_DB", "OCTAVO_DATA_DIR",
 	"OCTAVO_DEMO", "OCTAVO_HTTP_ADDR", "OCTAVO_LOG_FORMAT", "OCTAVO_LOG_LEVEL", "OCTAVO_MODELS_DIR",
 	"OCTAVO_READERS_ADDR", "OCTAVO_READERS_DB", "OCTAVO_RECOMMENDATIONS_ADDR", "OCTAVO_SESSION_KEY_FILE",
 	"OCTAVO_SHUTDOWN_DELAY", "OCTAVO_SHUTDOWN_TIMEOUT", "OCTAVO_TRAIN_EVERY",
 }
+
+// Environment is the names of all variables that a program of Octavo reads.
+func Environment() []string { return slices.Clone(environment) }
 
 // tuneRuntime lets the heap grow further between collections than Go's
 // default: a server that lives from small short-lived messages otherwise
