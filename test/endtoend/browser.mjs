@@ -30,7 +30,11 @@ async function visit(browser, options, walk) {
     if (['error', 'warning'].includes(message.type())) complaints.push(`console: ${message.text()}`);
   });
   context.on('weberror', (error) => complaints.push(`script: ${error.error().message}`));
-  context.on('requestfailed', (request) => complaints.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  context.on('requestfailed', (request) => {
+    const error = request.failure()?.errorText;
+    // What is still loading when the visitor goes on is given up, which is fine.
+    if (error !== 'net::ERR_ABORTED') complaints.push(`failed: ${request.url()} ${error}`);
+  });
   context.on('response', (response) => {
     if (response.status() >= 400) complaints.push(`answer ${response.status()}: ${response.url()}`);
     if (new URL(response.url()).origin !== shop) complaints.push(`foreign request: ${response.url()}`);
@@ -169,8 +173,7 @@ async function keyboard(page) {
 const focused = (page) => page.evaluate(() => document.activeElement.innerText?.trim() || document.activeElement.type || '');
 
 // tabTo presses Tab until the focus is on what is wanted: a pattern for its
-// text, a type of input, or a test of a link's address. What has the focus must
-// be seen to have it.
+// text, a type of input, or a test of a link's address.
 async function tabTo(page, wanted) {
   for (let stops = 0; stops < 200; stops++) {
     await page.keyboard.press('Tab');

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -51,6 +52,12 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// tail is the last lines.
+func (o *output) tail(n int) string {
+	lines := strings.SplitAfter(o.String(), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "")
+}
+
 // start runs a program. It is stopped at the end of the test, which fails when
 // the program does not end well; what it printed is shown when the test fails.
 func start(t *testing.T, name string, args ...string) *process {
@@ -73,7 +80,7 @@ func start(t *testing.T, name string, args ...string) *process {
 	t.Cleanup(func() {
 		p.stop(t)
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", name, p.output)
+			t.Logf("%s printed last:\n%s", name, p.output.tail(40))
 		}
 	})
 	return p
@@ -137,12 +144,42 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// signal sends another signal, such as SIGSTOP.
-func (p *process) signal(t *testing.T, s syscall.Signal) {
+// pause stops the program where it is, with all its connections open, until the
+// function that is returned has been called or the test ends.
+func (p *process) pause(t *testing.T) (resume func()) {
 	t.Helper()
-	if err := p.command.Process.Signal(s); err != nil {
-		t.Fatalf("send %v to %s: %v", s, p.name, err)
+	send := func(s syscall.Signal) {
+		if err := p.command.Process.Signal(s); err != nil {
+			t.Errorf("send %v to %s: %v", s, p.name, err)
+		}
 	}
+	resume = sync.OnceFunc(func() { send(syscall.SIGCONT) })
+	t.Cleanup(resume)
+	send(syscall.SIGSTOP)
+	until(t, 5*time.Second, p.name+" has stopped", func() bool { return paused(t, p.command.Process.Pid) })
+	return resume
+}
+
+// paused says whether all threads of a process are stopped: the signal is sent
+// at once, but each thread takes it when it can.
+func paused(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("find the threads of %d: %v", pid, err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The state follows the program's name, which is in parentheses.
+		_, state, found := strings.Cut(string(stat), ") ")
+		if !found || state[0] != 'T' {
+			return false
+		}
+	}
+	return true
 }
 
 // addresses are where octavo says its services are.
