@@ -3,7 +3,6 @@ package library
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 )
 
 // picks is the order in which one reader comes to the books: by chance, to the
@@ -11,7 +10,7 @@ import (
 type picks struct {
 	world  *world
 	random *rand.Rand
-	order  []pick
+	order  []pick // a heap: the first has the next turn
 	done   []bool
 	place  []int  // by series: how many of its books have had their turn
 	closed []bool // by series: the reader is waiting with the next book
@@ -24,7 +23,7 @@ type pick struct {
 }
 
 // picks draws an order without replacement: adding Gumbel noise to logarithms
-// of weights and sorting is the same as drawing one by one by weight.
+// of weights and ordering by the sum is the same as drawing one by one by weight.
 func (w *world) picks(t *taste, r *rand.Rand) *picks {
 	p := &picks{
 		world:  w,
@@ -39,12 +38,10 @@ func (w *world) picks(t *taste, r *rand.Rand) *picks {
 		noise := math.Log(r.ExpFloat64())
 		p.order[book] = pick{book, noise - w.pull(t, book) - t.crowd*w.popularity[book]}
 	}
-	slices.SortFunc(p.order, func(a, b pick) int {
-		if a.turn < b.turn {
-			return -1
-		}
-		return 1
-	})
+	// A reader meets few of the books: a heap, unlike a sort, orders only those.
+	for i := len(p.order)/2 - 1; i >= 0; i-- {
+		p.sink(i)
+	}
 	return p
 }
 
@@ -56,7 +53,10 @@ func (p *picks) next() (int, bool) {
 	}
 	for len(p.order) > 0 {
 		book := p.order[0].book
-		p.order = p.order[1:]
+		last := len(p.order) - 1
+		p.order[0] = p.order[last]
+		p.order = p.order[:last]
+		p.sink(0)
 		switch s := p.world.series[book]; {
 		case p.done[book]:
 		case s == noSeries:
@@ -67,6 +67,24 @@ func (p *picks) next() (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// sink moves a pick down to where the heap has its place.
+func (p *picks) sink(i int) {
+	for {
+		first := 2*i + 1
+		if first >= len(p.order) {
+			return
+		}
+		if second := first + 1; second < len(p.order) && p.order[second].turn < p.order[first].turn {
+			first = second
+		}
+		if p.order[i].turn <= p.order[first].turn {
+			return
+		}
+		p.order[i], p.order[first] = p.order[first], p.order[i]
+		i = first
+	}
 }
 
 // continued is the next book of a series, which has one.

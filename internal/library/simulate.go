@@ -37,10 +37,10 @@ const (
 	zipfExponent = 0.8
 	zipfOffset   = 10
 
-	firstCategoryTaste = 3.2
-	nextCategoryTaste  = 0.5 // less for each further favourite category
-	authorTaste        = 2.0
-	tagTaste           = 2.2 // for a tag of one book; common tags say less
+	firstCategoryTaste = 2.7
+	nextCategoryTaste  = 0.3 // less for each further favourite category
+	authorTaste        = 2.5
+	tagTaste           = 2.8 // for a tag of one book; common tags say less
 	touchstones        = 3   // books whose authors and tags a reader is after
 
 	worthContinuing = 3.5 // stars after which a series is usually continued
@@ -68,10 +68,28 @@ func Simulate(books []*catalogv1.Book, readers int, seed uint64) ([]*readersv1.R
 		people = append(people, person)
 		log = append(log, history...)
 	}
-	slices.SortStableFunc(log, func(a, b *readersv1.Interaction) int {
-		return cmp.Compare(a.OccurredAt.Seconds, b.OccurredAt.Seconds)
+	return people, inOrder(log)
+}
+
+// inOrder sorts by time; what happened in the same second stays as it was. Keys
+// beside each other sort faster than messages all over the heap.
+func inOrder(log []*readersv1.Interaction) []*readersv1.Interaction {
+	type key struct {
+		at    int64
+		place int
+	}
+	keys := make([]key, len(log))
+	for i, e := range log {
+		keys[i] = key{e.OccurredAt.Seconds, i}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place))
 	})
-	return people, log
+	sorted := make([]*readersv1.Interaction, len(log))
+	for i, k := range keys {
+		sorted[i] = log[k.place]
+	}
+	return sorted
 }
 
 // source is the random source of one reader, or of the world, which is 0. The
