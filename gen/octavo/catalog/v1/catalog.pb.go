@@ -1326,15 +1326,15 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x0fCATEGORY_TRAVEL\x10\x1d\x12\x13\n" +
 	"\x0fCATEGORY_NATURE\x10\x1e\x12\x14\n" +
 	"\x10CATEGORY_COOKING\x10\x1f\x12\x17\n" +
-	"\x13CATEGORY_TECHNOLOGY\x10 2\x82\x06\n" +
-	"\x0eCatalogService\x12P\n" +
-	"\aGetBook\x12!.octavo.catalog.v1.GetBookRequest\x1a\".octavo.catalog.v1.GetBookResponse\x12b\n" +
-	"\rBatchGetBooks\x12'.octavo.catalog.v1.BatchGetBooksRequest\x1a(.octavo.catalog.v1.BatchGetBooksResponse\x12V\n" +
-	"\tListBooks\x12#.octavo.catalog.v1.ListBooksRequest\x1a$.octavo.catalog.v1.ListBooksResponse\x12e\n" +
-	"\x0eListCategories\x12(.octavo.catalog.v1.ListCategoriesRequest\x1a).octavo.catalog.v1.ListCategoriesResponse\x12\\\n" +
-	"\vSearchBooks\x12%.octavo.catalog.v1.SearchBooksRequest\x1a&.octavo.catalog.v1.SearchBooksResponse\x12\\\n" +
-	"\vImportBooks\x12%.octavo.catalog.v1.ImportBooksRequest\x1a&.octavo.catalog.v1.ImportBooksResponse\x12b\n" +
-	"\rSetPopularity\x12'.octavo.catalog.v1.SetPopularityRequest\x1a(.octavo.catalog.v1.SetPopularityResponse\x12[\n" +
+	"\x13CATEGORY_TECHNOLOGY\x10 2\xa5\x06\n" +
+	"\x0eCatalogService\x12U\n" +
+	"\aGetBook\x12!.octavo.catalog.v1.GetBookRequest\x1a\".octavo.catalog.v1.GetBookResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\rBatchGetBooks\x12'.octavo.catalog.v1.BatchGetBooksRequest\x1a(.octavo.catalog.v1.BatchGetBooksResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\tListBooks\x12#.octavo.catalog.v1.ListBooksRequest\x1a$.octavo.catalog.v1.ListBooksResponse\"\x03\x90\x02\x01\x12j\n" +
+	"\x0eListCategories\x12(.octavo.catalog.v1.ListCategoriesRequest\x1a).octavo.catalog.v1.ListCategoriesResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vSearchBooks\x12%.octavo.catalog.v1.SearchBooksRequest\x1a&.octavo.catalog.v1.SearchBooksResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vImportBooks\x12%.octavo.catalog.v1.ImportBooksRequest\x1a&.octavo.catalog.v1.ImportBooksResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rSetPopularity\x12'.octavo.catalog.v1.SetPopularityRequest\x1a(.octavo.catalog.v1.SetPopularityResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\n" +
 	"WatchBooks\x12$.octavo.catalog.v1.WatchBooksRequest\x1a%.octavo.catalog.v1.WatchBooksResponse0\x01B@Z>github.com/octavo-books/octavo/gen/octavo/catalog/v1;catalogv1b\x06proto3"
 

@@ -873,12 +873,12 @@ const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"ReasonKind\x12\x1b\n" +
 	"\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REASON_KIND_YOUR_BOOK\x10\x01\x12\x1b\n" +
-	"\x17REASON_KIND_BEST_SELLER\x10\x022\xcd\x03\n" +
-	"\x16RecommendationsService\x12f\n" +
-	"\tRecommend\x12+.octavo.recommendations.v1.RecommendRequest\x1a,.octavo.recommendations.v1.RecommendResponse\x12u\n" +
-	"\x0eBatchRecommend\x120.octavo.recommendations.v1.BatchRecommendRequest\x1a1.octavo.recommendations.v1.BatchRecommendResponse\x12o\n" +
-	"\fSimilarBooks\x12..octavo.recommendations.v1.SimilarBooksRequest\x1a/.octavo.recommendations.v1.SimilarBooksResponse\x12c\n" +
-	"\bGetModel\x12*.octavo.recommendations.v1.GetModelRequest\x1a+.octavo.recommendations.v1.GetModelResponseBPZNgithub.com/octavo-books/octavo/gen/octavo/recommendations/v1;recommendationsv1b\x06proto3"
+	"\x17REASON_KIND_BEST_SELLER\x10\x022\xe1\x03\n" +
+	"\x16RecommendationsService\x12k\n" +
+	"\tRecommend\x12+.octavo.recommendations.v1.RecommendRequest\x1a,.octavo.recommendations.v1.RecommendResponse\"\x03\x90\x02\x01\x12z\n" +
+	"\x0eBatchRecommend\x120.octavo.recommendations.v1.BatchRecommendRequest\x1a1.octavo.recommendations.v1.BatchRecommendResponse\"\x03\x90\x02\x01\x12t\n" +
+	"\fSimilarBooks\x12..octavo.recommendations.v1.SimilarBooksRequest\x1a/.octavo.recommendations.v1.SimilarBooksResponse\"\x03\x90\x02\x01\x12h\n" +
+	"\bGetModel\x12*.octavo.recommendations.v1.GetModelRequest\x1a+.octavo.recommendations.v1.GetModelResponse\"\x03\x90\x02\x01BPZNgithub.com/octavo-books/octavo/gen/octavo/recommendations/v1;recommendationsv1b\x06proto3"
 
 var (
 	file_octavo_recommendations_v1_recommendations_proto_rawDescOnce sync.Once
