@@ -77,7 +77,7 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 	}
 	healthpb.RegisterHealthServer(s.server, s.health)
 	reflection.Register(s.server)
-	a.readiness.add(name, ready, s.health.publish)
+	a.readiness.add(name, listener.Addr().String(), ready, s.health.publish)
 	a.grpc = append(a.grpc, s)
 	return listener.Addr(), nil
 }

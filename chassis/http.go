@@ -44,7 +44,7 @@ func (a *App) HTTP(name, addr string, h http.Handler) (net.Addr, error) {
 	}
 	s := a.newHTTPServer(name, listener)
 	s.server.Handler = s.identify(s.measure(s.logAccess(s.recoverPanic(h))))
-	a.readiness.add(name, nil, func(bool) {})
+	a.readiness.add(name, listener.Addr().String(), nil, func(bool) {})
 	a.http = append(a.http, s)
 	return listener.Addr(), nil
 }

@@ -24,15 +24,16 @@ type readiness struct {
 // check is the readiness of one server.
 type check struct {
 	name    string
+	addr    string
 	ready   func() error // nil: always
 	publish func(ready bool)
 	err     error
 }
 
-func (r *readiness) add(name string, ready func() error, publish func(bool)) {
+func (r *readiness) add(name, addr string, ready func() error, publish func(bool)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.checks = append(r.checks, &check{name: name, ready: ready, publish: publish, err: errNotStarted})
+	r.checks = append(r.checks, &check{name: name, addr: addr, ready: ready, publish: publish, err: errNotStarted})
 }
 
 // start makes the first round, so that what is ready from the beginning never
@@ -73,7 +74,7 @@ func (r *readiness) poll() {
 		switch {
 		case c.err == nil && was != nil:
 			c.publish(true)
-			r.log.Info("ready", "server", c.name)
+			r.log.Info("ready", "server", c.name, "addr", c.addr)
 		case c.err != nil && was == nil:
 			c.publish(false)
 			r.log.Warn("not ready", "server", c.name, "reason", c.err)
