@@ -21,7 +21,8 @@ var table string
 
 // Books returns the library, each category from its best known book to its
 // least. Ids are 1 to n in that order, and source ids are slugs that stay with
-// their books for ever. The caller owns the result.
+// their books for ever. Years of ancient works are those scholars settle on,
+// and some plays have that of their first night. The caller owns the result.
 func Books() []*catalogv1.Book {
 	books, err := decode(table)
 	if err != nil {
