@@ -290,8 +290,9 @@ func reseal(header, body []byte) []byte {
 				}
 				if from, to := e.Offsets[0], e.Offsets[1]; from >= 0 && from <= to && to <= int64(len(body)) && metadata["sha256."+name] != nil {
 					sum := sha256.Sum256(body[from:to])
-					old, _ := metadata["sha256."+name].(string)
-					header = bytes.ReplaceAll(header, []byte(old), []byte(hex.EncodeToString(sum[:])))
+					if old, _ := metadata["sha256."+name].(string); len(old) == 2*len(sum) {
+						header = bytes.ReplaceAll(header, []byte(old), []byte(hex.EncodeToString(sum[:])))
+					}
 				}
 			}
 		}
