@@ -20,7 +20,7 @@ import (
 
 const (
 	// firstStart covers importing and training on a busy machine.
-	firstStart = time.Minute
+	firstStart = 2 * time.Minute
 	// stopBound is how long a program without calls in progress may take to end.
 	stopBound = 3 * time.Second
 )
