@@ -82,16 +82,29 @@ func (c *call) next(ctx context.Context) error {
 
 func handle(ctx context.Context, c *call) error { return c.invoke(ctx) }
 
-// identify gives the call an id: the caller's, or a new one. The caller is told.
+// identify gives the call an id: the caller's, or a new one. The caller is told
+// in the header. An error of a unary call has it in the trailer instead: a
+// header would commit the caller to this answer and forbid trying another
+// server.
 func identify(ctx context.Context, c *call) error {
 	var given string
 	if values := metadata.ValueFromIncomingContext(ctx, requestIDKey); len(values) == 1 {
 		given = values[0]
 	}
 	c.id = requestIDOr(given)
-	// It fails only for a stream that has sent its header, which none has yet.
-	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: {c.id}})
-	return c.next(&requestContext{ctx, c.id})
+	told := metadata.MD{requestIDKey: {c.id}}
+	// Neither can fail before the first answer is sent.
+	if c.method.streaming {
+		_ = grpc.SetHeader(ctx, told)
+		return c.next(&requestContext{ctx, c.id})
+	}
+	err := c.next(&requestContext{ctx, c.id})
+	if err != nil {
+		_ = grpc.SetTrailer(ctx, told)
+	} else {
+		_ = grpc.SetHeader(ctx, told)
+	}
+	return err
 }
 
 // measure counts the call and the time it took.

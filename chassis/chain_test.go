@@ -35,10 +35,11 @@ func TestOutcome(t *testing.T) {
 		request *recommendationsv1.RecommendRequest
 		handler func(context.Context) error
 
-		code    codes.Code
-		message string // what the caller reads
-		level   string
-		logged  string // what the record's error contains
+		code     codes.Code
+		attempts int    // 1 unless said otherwise
+		message  string // what the caller reads
+		level    string
+		logged   string // what the record's error contains
 	}{
 		{
 			name:    "success",
@@ -55,7 +56,7 @@ func TestOutcome(t *testing.T) {
 			handler: func(context.Context) error {
 				return fmt.Errorf("recommend: %w", fault.Wrap(fault.Unavailable, secret, "the readers' log is away"))
 			},
-			code: codes.Unavailable, message: "the readers' log is away", level: "WARN", logged: "hunter2",
+			code: codes.Unavailable, attempts: 3, message: "the readers' log is away", level: "WARN", logged: "hunter2",
 		},
 		{
 			name:    "an error of no kind",
@@ -93,14 +94,19 @@ func TestOutcome(t *testing.T) {
 			client := recommendationsv1.NewRecommendationsServiceClient(p.serve(s.register))
 
 			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-request-id", requestID)
-			_, err := client.Recommend(ctx, test.request)
+			var trailer metadata.MD
+			_, err := client.Recommend(ctx, test.request, grpc.Trailer(&trailer))
 
+			if got := trailer.Get("x-request-id"); err != nil && !slices.Equal(got, []string{requestID}) {
+				t.Errorf("the error came with request id %v", got)
+			}
+			attempts := max(test.attempts, 1)
 			if got := status.Convert(err); got.Code() != test.code || got.Message() != test.message {
 				t.Errorf("the caller got %v %q, want %v %q", got.Code(), got.Message(), test.code, test.message)
 			}
 			records := p.log.records(t, "call")
-			if len(records) != 1 {
-				t.Fatalf("%d records in the log, want 1: %v", len(records), records)
+			if len(records) != attempts {
+				t.Fatalf("%d records in the log, want %d: %v", len(records), attempts, records)
 			}
 			record := records[0]
 			for key, want := range map[string]any{
@@ -116,10 +122,10 @@ func TestOutcome(t *testing.T) {
 			}
 			labels := `grpc_method="Recommend",grpc_service="octavo.recommendations.v1.RecommendationsService",grpc_type="unary"`
 			for _, line := range []string{
-				`grpc_server_started_total{` + labels + `} 1`,
+				`grpc_server_started_total{` + labels + `} ` + fmt.Sprint(attempts),
 				`grpc_server_in_flight{` + labels + `} 0`,
-				`grpc_server_handled_total{grpc_code="` + test.code.String() + `",` + labels + `} 1`,
-				`grpc_server_handling_seconds_count{grpc_code="` + test.code.String() + `",` + labels + `} 1`,
+				`grpc_server_handled_total{grpc_code="` + test.code.String() + `",` + labels + `} ` + fmt.Sprint(attempts),
+				`grpc_server_handling_seconds_count{grpc_code="` + test.code.String() + `",` + labels + `} ` + fmt.Sprint(attempts),
 				`grpc_client_handled_total{grpc_code="` + test.code.String() + `",` + labels + `} 1`,
 			} {
 				if !p.hasMetric(line) {

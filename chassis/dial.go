@@ -3,6 +3,7 @@ package chassis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,12 +92,26 @@ func (d *dialler) unary(ctx context.Context, method string, request, reply any, 
 	s := d.series(method, "unary")
 	s.begin()
 	err := d.inTime(propagate(ctx), began, func(ctx context.Context) error {
-		return invoke(ctx, method, request, reply, conn, opts...)
+		return lastAttempt(invoke(ctx, method, request, reply, conn, opts...))
 	})
 	s.end(int(status.Code(err)), time.Since(began))
 	return err
 }
 
+// lastAttempt is the status the server sent, without what grpc-go puts before
+// its text after a retry: the text may be shown to people.
+func lastAttempt(err error) error {
+	var sent interface {
+		error
+		GRPCStatus() *status.Status
+	}
+	if errors.As(err, &sent) {
+		return sent
+	}
+	return err
+}
+
+// inTime makes a call with the deadline it should have.
 func (d *dialler) inTime(ctx context.Context, now time.Time, invoke func(context.Context) error) error {
 	limit := callLimit
 	if deadline, ok := ctx.Deadline(); ok {

@@ -12,7 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
+	"github.com/octavo-books/octavo/internal/fault"
 )
 
 func TestDialler(t *testing.T) {
@@ -170,18 +172,49 @@ func TestRestartedPeerIsFoundAgain(t *testing.T) {
 	t.Logf("found again after %v", time.Since(back))
 }
 
-func TestCallsAreNotRepeatedUnasked(t *testing.T) {
+// TestOnlyWhatMayBeRepeatedIs: the contract says which calls do no harm when
+// they are made twice (idempotency_level).
+func TestOnlyWhatMayBeRepeatedIs(t *testing.T) {
 	p := newProcess(t)
 	var calls atomic.Int32
-	s := &service{plain: func(context.Context, *recommendationspb.RecommendationRequest) (*recommendationspb.RecommendationResponse, error) {
-		calls.Add(1)
-		return nil, status.Error(codes.Unavailable, "try again")
-	}}
-	client := recommendationspb.NewRecommendationsClient(p.serve(s.register))
-	if _, err := client.Recommend(t.Context(), nil); status.Code(err) != codes.Unavailable {
-		t.Fatal(err)
+	unavailable := func() error {
+		if calls.Add(1) < 3 {
+			return fault.New(fault.Unavailable, "try again")
+		}
+		return nil
 	}
-	if n := calls.Load(); n != 1 {
-		t.Errorf("a call whose contract does not say it may be repeated was made %d times", n)
+	s := &service{
+		plain: func(context.Context, *recommendationspb.RecommendationRequest) (*recommendationspb.RecommendationResponse, error) {
+			return &recommendationspb.RecommendationResponse{}, unavailable()
+		},
+		ruled: ruled{recommend: func(context.Context, *recommendationsv1.RecommendRequest) (*recommendationsv1.RecommendResponse, error) {
+			return &recommendationsv1.RecommendResponse{}, unavailable()
+		}},
+	}
+	conn := p.serve(s.register)
+	for _, test := range []struct {
+		name  string
+		call  func() error
+		code  codes.Code
+		calls int32
+	}{
+		{"without side effects", func() error {
+			_, err := recommendationsv1.NewRecommendationsServiceClient(conn).Recommend(t.Context(), nil)
+			return err
+		}, codes.OK, 3},
+		{"nothing said", func() error {
+			_, err := recommendationspb.NewRecommendationsClient(conn).Recommend(t.Context(), nil)
+			return err
+		}, codes.Unavailable, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			calls.Store(0)
+			if err := test.call(); status.Code(err) != test.code {
+				t.Errorf("got %v, want %v", err, test.code)
+			}
+			if n := calls.Load(); n != test.calls {
+				t.Errorf("the call was made %d times, want %d", n, test.calls)
+			}
+		})
 	}
 }
