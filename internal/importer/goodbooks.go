@@ -184,7 +184,7 @@ func (g goodbooks) categorise(ctx context.Context, in *Intake, books []goodbook,
 	}
 	how := "taken from the tags"
 	if !byTags {
-		how = "inferred from books known to the demo library and from who reads them"
+		how = "inferred from well-known books and authors and from who reads what"
 		list := make([]*catalogv1.Book, len(books))
 		for i, b := range books {
 			list[i] = b.book
