@@ -12,6 +12,7 @@ import (
 // processTime is the CPU time this process has used, which a busy machine does
 // not stretch the way it stretches the clock.
 func processTime(b *testing.B) time.Duration {
+	b.Helper()
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		b.Fatal(err)
@@ -30,7 +31,7 @@ func BenchmarkHome(b *testing.B) {
 			}
 			cookie := ""
 			for _, form := range [][2]string{{"/reader", "reader=17"}, {"/book/4/rate", "rating=4"}} {
-				r := httptest.NewRequest(http.MethodPost, form[0], strings.NewReader(form[1]))
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, form[0], strings.NewReader(form[1]))
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 				r.Header.Set("Cookie", cookie)
 				w := httptest.NewRecorder()
@@ -40,7 +41,7 @@ func BenchmarkHome(b *testing.B) {
 			b.ReportAllocs()
 			before := processTime(b)
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/", nil)
 				r.Header.Set("Cookie", cookie)
 				r.Header.Set("Accept-Encoding", encoding)
 				w := httptest.NewRecorder()

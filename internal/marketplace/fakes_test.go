@@ -364,7 +364,7 @@ func (f *fakeRecommendations) BatchRecommend(ctx context.Context, r *recommendat
 	return response, nil
 }
 
-func (f *fakeRecommendations) SimilarBooks(ctx context.Context, r *recommendationsv1.SimilarBooksRequest) (*recommendationsv1.SimilarBooksResponse, error) {
+func (f *fakeRecommendations) SimilarBooks(ctx context.Context, _ *recommendationsv1.SimilarBooksRequest) (*recommendationsv1.SimilarBooksResponse, error) {
 	if err := f.strike(ctx); err != nil {
 		return nil, err
 	}
@@ -441,9 +441,9 @@ func library() *services {
 }
 
 // config serves the fakes over gRPC and says how to reach them.
-func (s *services) config(t testing.TB) Config {
-	t.Helper()
-	conn := chassistest.Serve(t, func(r grpc.ServiceRegistrar) {
+func (s *services) config(tb testing.TB) Config {
+	tb.Helper()
+	conn := chassistest.Serve(tb, func(r grpc.ServiceRegistrar) {
 		catalogv1.RegisterCatalogServiceServer(r, s.catalog)
 		readersv1.RegisterReadersServiceServer(r, s.readers)
 		recommendationsv1.RegisterRecommendationsServiceServer(r, s.recommendations)

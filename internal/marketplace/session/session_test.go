@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-func codec(t testing.TB, fill byte) *Codec {
-	t.Helper()
+func codec(tb testing.TB, fill byte) *Codec {
+	tb.Helper()
 	c, err := NewCodec(bytes.Repeat([]byte{fill}, KeySize))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
