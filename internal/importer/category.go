@@ -18,6 +18,8 @@ var categoryNames = func() []string {
 
 // otherNames are what shops and readers call the categories beside their own
 // names. They are also the tags that speak for a category.
+//
+//nolint:misspell // both spellings are in use
 var otherNames = map[catalogv1.Category][]string{
 	catalogv1.Category_CATEGORY_LITERATURE:         {"classics", "classic", "classic literature", "literary fiction", "literary", "modern classics", "lit", "fiction literature", "general fiction"},
 	catalogv1.Category_CATEGORY_PHILOSOPHY:         {"philosophical", "ethics", "stoicism"},

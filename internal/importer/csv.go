@@ -232,8 +232,7 @@ func (c csvFiles) each(ctx context.Context, in *Intake, path string, fields map[
 			in.Progress(t.file, done, total)
 			return nil
 		}
-		var wrong Finding
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[Finding](err); ok {
 			refuse(wrong.Place, "%s", wrong.Reason)
 			continue
 		}

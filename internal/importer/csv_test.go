@@ -49,7 +49,7 @@ func TestCSVBooks(t *testing.T) {
 			text: "id,title,category,year,series_position,isbn,language\n" +
 				"1,Good,,,,,\n" +
 				"2,,,,,,\n" +
-				"3,Bad category,Sciense,,,,\n" +
+				"3,Bad category,Sciemce,,,,\n" +
 				"4,Bäd year,,MMXX,,,\n" +
 				"5,Bad place,,,first,,\n" +
 				"6,Bad isbn,,,,123,\n" +
@@ -66,7 +66,7 @@ func TestCSVBooks(t *testing.T) {
 				`id:7  title:"Bad language"  source:"csv"  source_id:"7"`, `id:13  title:"Last"  source:"csv"  source_id:"13"`,
 			},
 			findings: `books.csv:3:3: the title is empty
-books.csv:4:16: unknown category "Sciense": did you mean "science"?
+books.csv:4:16: unknown category "Sciemce": did you mean "science"?
 books.csv:5:13: the year "MMXX" is not a year from -4000 to 3000
 books.csv:6:15: the place in the series "first" is not a number from 0 to 10000
 books.csv:9:17: 9 fields where the header has 7

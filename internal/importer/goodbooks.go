@@ -133,8 +133,7 @@ func (g goodbooks) readBooks(ctx context.Context, in *Intake) ([]goodbook, error
 			progress(t.progress())
 			return books, nil
 		}
-		var wrong Finding
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[Finding](err); ok {
 			in.RefuseBook(wrong.Place, "%s", wrong.Reason)
 			continue
 		}
@@ -352,8 +351,7 @@ func eachRating(ctx context.Context, path string, f func(r *rows, reader, book, 
 			progress(r.progress())
 			return nil
 		}
-		var wrong Finding
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[Finding](err); ok {
 			refuse(wrong)
 			continue
 		}

@@ -132,7 +132,7 @@ func TestLoadIsCancelled(t *testing.T) {
 	dir := write(t, map[string]string{"books.csv": hundredBooks(), "ratings.csv": ratings(20_000)})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("the operator has had enough")
-	progress := func(stage string, done, total int) {
+	progress := func(stage string, done, _ int) {
 		if stage == "ratings.csv" && done > 0 {
 			cancel(stop)
 		}

@@ -11,8 +11,8 @@ import (
 )
 
 // readAll is everything a file gives, a line for each row or finding.
-func readAll(t testing.TB, text string, fields int) []string {
-	t.Helper()
+func readAll(tb testing.TB, text string, fields int) []string {
+	tb.Helper()
 	r, err := newRows("f.csv", strings.NewReader(text))
 	if err != nil {
 		return []string{err.Error()}
@@ -129,8 +129,7 @@ func FuzzRows(f *testing.F) {
 				t.Fatalf("row on line %d after one on line %d", r.first, last)
 			}
 			last = r.first
-			var finding Finding
-			if errors.As(err, &finding) {
+			if finding, ok := errors.AsType[Finding](err); ok {
 				if finding.Line < last || finding.Column < 1 || finding.Reason == "" {
 					t.Fatalf("finding %+v for the row on line %d", finding, last)
 				}

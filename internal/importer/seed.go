@@ -136,8 +136,7 @@ func decodeSeed(file string, text []byte, f func(at Place, category string, b se
 			at := placeOf(file, text, d.InputOffset()-int64(len(raw)))
 			var b seedBook
 			wrong := json.Unmarshal(raw, &b)
-			var mistyped *json.UnmarshalTypeError
-			if errors.As(wrong, &mistyped) {
+			if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](wrong); ok {
 				wrong = fmt.Errorf("%s is not what the %s of a book can be", mistyped.Value, orElse(mistyped.Field, "description"))
 			}
 			if err := f(at, category.(string), b, wrong); err != nil {
