@@ -1,0 +1,30 @@
+//go:build amd64 && !purego
+
+package vector
+
+import "golang.org/x/sys/cpu"
+
+var avx2 = cpu.X86.HasAVX2
+
+// dotLanes takes slices of one length, a multiple of lanes.
+func dotLanes(a, b []float32) float32 {
+	if avx2 {
+		return dotAVX2(&a[0], &b[0], len(a))
+	}
+	return dotLanesGo(a, b)
+}
+
+// addScaledLanes takes slices of one length, a multiple of 8.
+func addScaledLanes(y []float32, scale float32, x []float32) {
+	if avx2 {
+		addScaledAVX2(&y[0], &x[0], len(x), scale)
+		return
+	}
+	addScaledLanesGo(y, scale, x)
+}
+
+//go:noescape
+func dotAVX2(a, b *float32, n int) float32
+
+//go:noescape
+func addScaledAVX2(y, x *float32, n int, scale float32)
