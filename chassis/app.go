@@ -27,10 +27,11 @@ import (
 	"github.com/octavo-books/octavo/internal/fault"
 )
 
-// Flags are the settings every process has. The zero value is usable: no admin
+// Flags are the settings every process has. The command line's variable
+// admin_addr is the default of AdminAddr. The zero value is usable: no admin
 // port, level info, format auto.
 type Flags struct {
-	AdminAddr       string        `name:"admin-addr" env:"OCTAVO_ADMIN_ADDR" default:"127.0.0.1:9090" help:"Address of metrics, probes and profiles; empty for none (${env})."`
+	AdminAddr       string        `name:"admin-addr" env:"OCTAVO_ADMIN_ADDR" default:"${admin_addr}" help:"Address of metrics, probes and profiles; empty for none (${env})."`
 	LogLevel        string        `name:"log-level" env:"OCTAVO_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error. At debug every request is logged, otherwise failed and slow ones (${env})."`
 	LogFormat       string        `name:"log-format" env:"OCTAVO_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, JSON elsewhere (${env})."`
 	NoColor         string        `name:"no-color" env:"NO_COLOR" hidden:"" help:"Anything but empty: no colours in the log."`

@@ -82,7 +82,7 @@ func TestOutcome(t *testing.T) {
 		{
 			name:    "the caller's own end",
 			handler: func(context.Context) error { return context.Canceled },
-			code:    codes.Canceled, message: "context canceled", level: "INFO", logged: "context canceled",
+			code:    codes.Canceled, message: "the call was given up", level: "INFO", logged: "context canceled",
 		},
 	}
 	for _, test := range tests {

@@ -24,5 +24,5 @@ func (f *flags) Run(ctx context.Context) error {
 }
 
 func main() {
-	os.Exit(program.Main("catalog", "The catalog of Octavo: books, search, import, and the feed of their changes, over gRPC.", &flags{}))
+	os.Exit(program.Main("catalog", "The catalog of Octavo: books, search, import, and the feed of their changes, over gRPC.", "127.0.0.1:9092", &flags{}))
 }

@@ -33,5 +33,5 @@ func (f *flags) Run(ctx context.Context) error {
 }
 
 func main() {
-	os.Exit(program.Main("marketplace", "The storefront of Octavo, for browsers.", &flags{}))
+	os.Exit(program.Main("marketplace", "The storefront of Octavo, for browsers.", "127.0.0.1:9094", &flags{}))
 }

@@ -29,5 +29,5 @@ func (versionCommand) Run(context.Context) error {
 }
 
 func main() {
-	os.Exit(program.Main("octavo", "A book marketplace that knows its readers, and says why.", &commands{}))
+	os.Exit(program.Main("octavo", "A book marketplace that knows its readers, and says why.", "127.0.0.1:9090", &commands{}))
 }

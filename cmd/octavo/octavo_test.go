@@ -24,7 +24,7 @@ func TestEverySettingIsKnownToEveryProgram(t *testing.T) {
 		&commands{}, &catalogservice.Flags{}, &readersservice.Flags{}, &recommendationsservice.Flags{},
 		&marketplaceservice.Flags{}, &trainerjob.Flags{},
 	} {
-		parser, err := kong.New(flags)
+		parser, err := kong.New(flags, kong.Vars{"admin_addr": ""})
 		if err != nil {
 			t.Fatalf("%s: %v", reflect.TypeOf(flags), err)
 		}

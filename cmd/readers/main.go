@@ -24,5 +24,5 @@ func (f *flags) Run(ctx context.Context) error {
 }
 
 func main() {
-	os.Exit(program.Main("readers", "The readers of Octavo: who they are, their shelves, and the log of what they do, over gRPC.", &flags{}))
+	os.Exit(program.Main("readers", "The readers of Octavo: who they are, their shelves, and the log of what they do, over gRPC.", "127.0.0.1:9093", &flags{}))
 }

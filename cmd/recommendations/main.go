@@ -29,5 +29,5 @@ func (f *flags) Run(ctx context.Context) error {
 }
 
 func main() {
-	os.Exit(program.Main("recommendations", "The recommendations of Octavo: books chosen for a reader, with exact reasons, over gRPC.", &flags{}))
+	os.Exit(program.Main("recommendations", "The recommendations of Octavo: books chosen for a reader, with exact reasons, over gRPC.", "127.0.0.1:9091", &flags{}))
 }

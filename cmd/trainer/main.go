@@ -30,5 +30,5 @@ func (f *flags) Run(ctx context.Context) error {
 }
 
 func main() {
-	os.Exit(program.Main("trainer", "Trains a model from the feeds of catalog and readers, publishes it if it is good enough, and ends.", &flags{}))
+	os.Exit(program.Main("trainer", "Trains a model from the feeds of catalog and readers, publishes it if it is good enough, and ends.", "", &flags{}))
 }

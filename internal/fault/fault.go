@@ -133,40 +133,55 @@ func Message(err error) string {
 	if errors.As(err, &e) {
 		return e.Message
 	}
-	if s, ok := status.FromError(err); ok {
-		return s.Message()
+	var answered interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &answered) {
+		return answered.GRPCStatus().Message()
 	}
 	return err.Error()
 }
 
 // Status is err as it goes over the wire. An Internal error becomes a generic
 // text with the request id, by which the log can be searched; its own text
-// stays here.
+// stays here. So does the text of what another service answered, unless it was
+// passed on on purpose, as it is: where that service is, or which of its
+// fields we got wrong, is for the log.
 func Status(err error, requestID string) *status.Status {
-	kind := KindOf(err)
-	if kind == Internal {
-		return status.Newf(codes.Internal, "internal error, request id %s", requestID)
+	if passedOn, ok := err.(interface{ GRPCStatus() *status.Status }); ok && KindOf(err) != Internal {
+		return passedOn.GRPCStatus()
 	}
 	var e *Error
-	if !errors.As(err, &e) {
-		if s, ok := status.FromError(err); ok {
-			return s
-		}
-		return status.New(kind.Code(), err.Error())
+	if errors.As(err, &e) {
+		return e.status(requestID)
 	}
-	text := e.Message
-	if e.Field != "" {
-		text = e.Field + ": " + text
+	switch kind := KindOf(err); kind {
+	case Unavailable, Exhausted:
+		return status.New(codes.Unavailable, "a service this one depends on does not answer; try again")
+	case DeadlineExceeded:
+		return status.New(codes.DeadlineExceeded, "it took longer than the call allowed")
+	case Canceled:
+		return status.New(codes.Canceled, "the call was given up")
+	default:
+		return internal(requestID)
 	}
-	s := status.New(kind.Code(), text)
+}
+
+func (e *Error) status(requestID string) *status.Status {
+	if e.Kind == Internal {
+		return internal(requestID)
+	}
 	if e.Field == "" {
-		return s
+		return status.New(e.Kind.Code(), e.Message)
 	}
-	detailed, detailErr := s.WithDetails(&errdetails.BadRequest{
+	s := status.New(e.Kind.Code(), e.Field+": "+e.Message)
+	detailed, err := s.WithDetails(&errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: e.Field, Description: e.Message}},
 	})
-	if detailErr != nil {
+	if err != nil {
 		return s
 	}
 	return detailed
+}
+
+func internal(requestID string) *status.Status {
+	return status.Newf(codes.Internal, "internal error, request id %s", requestID)
 }

@@ -70,8 +70,9 @@ func TestWhoLearnsWhat(t *testing.T) {
 		{"one of no kind", secret, fault.Internal, "", generic, "password is hunter2"},
 		{"a status from another service", status.Error(codes.NotFound, "no such reader"), fault.NotFound, "no such reader", "no such reader", "rpc error: code = NotFound desc = no such reader"},
 		{"a status nobody planned", status.Error(codes.DataLoss, "password is hunter2"), fault.Internal, "", generic, "rpc error: code = DataLoss desc = password is hunter2"},
-		{"the end of time", fmt.Errorf("ask: %w", context.DeadlineExceeded), fault.DeadlineExceeded, "ask: context deadline exceeded", "ask: context deadline exceeded", "ask: context deadline exceeded"},
-		{"the caller has gone", context.Canceled, fault.Canceled, "context canceled", "context canceled", "context canceled"},
+		{"the end of time", fmt.Errorf("ask: %w", context.DeadlineExceeded), fault.DeadlineExceeded, "ask: context deadline exceeded", "it took longer than the call allowed", "ask: context deadline exceeded"},
+		{"the caller has gone", context.Canceled, fault.Canceled, "context canceled", "the call was given up", "context canceled"},
+		{"another service that is away", fmt.Errorf("ask: %w", status.Error(codes.Unavailable, "dial 10.0.0.5")), fault.Unavailable, "dial 10.0.0.5", "a service this one depends on does not answer; try again", "ask: rpc error: code = Unavailable desc = dial 10.0.0.5"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := fault.KindOf(test.err); got != test.kind {
@@ -109,5 +110,14 @@ func TestCauseIsReachable(t *testing.T) {
 	cause := errors.New("cause")
 	if !errors.Is(fault.Wrap(fault.Unavailable, cause, "x"), cause) {
 		t.Error("errors.Is does not find the cause")
+	}
+}
+
+// TestAQuestionOfOursThatWasWrong: what another service refuses is our mistake,
+// not that of whoever asked us.
+func TestAQuestionOfOursThatWasWrong(t *testing.T) {
+	err := fmt.Errorf("ask: %w", status.Error(codes.InvalidArgument, "id: too small"))
+	if got := fault.Status(err, "r-1"); got.Code() != codes.Internal || got.Message() != "internal error, request id r-1" {
+		t.Errorf("the caller is told %v %q", got.Code(), got.Message())
 	}
 }

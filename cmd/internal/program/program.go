@@ -24,8 +24,10 @@ import (
 
 // Main parses the command line into flags, a pointer to a kong struct, and
 // runs it until it ends or the process is told to stop. It returns the exit
-// code: 0, 1 for a failure, 2 for a wrong command line.
-func Main(name, description string, flags any) int {
+// code: 0, 1 for a failure, 2 for a wrong command line. The admin port listens
+// on adminAddr unless the flags say otherwise; each program has one of its own,
+// so that all can run on one machine.
+func Main(name, description, adminAddr string, flags any) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	tuneRuntime()
@@ -35,6 +37,7 @@ func Main(name, description string, flags any) int {
 		kong.Description(description),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.WithHyphenPrefixedParameters(true),
+		kong.Vars{"admin_addr": adminAddr},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
