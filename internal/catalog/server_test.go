@@ -23,6 +23,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// within gives a call more time than a connection does by itself: a machine
+// that runs many tests at once is slow.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func newServer(t *testing.T) *catalog.Server {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"))
@@ -48,7 +57,7 @@ func book(n int) *catalogv1.Book {
 
 func importBooks(t *testing.T, client catalogv1.CatalogServiceClient, books ...*catalogv1.Book) *catalogv1.ImportBooksResponse {
 	t.Helper()
-	resp, err := client.ImportBooks(t.Context(), &catalogv1.ImportBooksRequest{Books: books})
+	resp, err := client.ImportBooks(within(t), &catalogv1.ImportBooksRequest{Books: books})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,17 +84,17 @@ func TestBooks(t *testing.T) {
 		Language: "en", Source: "test", SourceId: "d", Popularity: 12,
 	}
 	importBooks(t, client, want, book(1))
-	got, err := client.GetBook(t.Context(), &catalogv1.GetBookRequest{Id: 9})
+	got, err := client.GetBook(within(t), &catalogv1.GetBookRequest{Id: 9})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !proto.Equal(got.GetBook(), want) {
 		t.Errorf("GetBook = %v, want %v", got.GetBook(), want)
 	}
-	_, err = client.GetBook(t.Context(), &catalogv1.GetBookRequest{Id: 77})
+	_, err = client.GetBook(within(t), &catalogv1.GetBookRequest{Id: 77})
 	wantCode(t, err, codes.NotFound, "77")
 
-	batch, err := client.BatchGetBooks(t.Context(), &catalogv1.BatchGetBooksRequest{Ids: []int32{10, 77, 9, 10}})
+	batch, err := client.BatchGetBooks(within(t), &catalogv1.BatchGetBooksRequest{Ids: []int32{10, 77, 9, 10}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +118,10 @@ func TestImportRefuses(t *testing.T) {
 	for field, bad := range map[string]*catalogv1.Book{
 		"books[1].source": noSource, "books[1].source_id": noKey, "books[1].title": noTitle,
 	} {
-		_, err := client.ImportBooks(t.Context(), &catalogv1.ImportBooksRequest{Books: []*catalogv1.Book{book(2), bad}})
+		_, err := client.ImportBooks(within(t), &catalogv1.ImportBooksRequest{Books: []*catalogv1.Book{book(2), bad}})
 		wantCode(t, err, codes.InvalidArgument, field)
 	}
-	list, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{})
+	list, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{})
 	if err != nil || len(list.GetBooks()) > 0 {
 		t.Errorf("after refused imports there are %v, %v", list.GetBooks(), err)
 	}
@@ -136,7 +145,7 @@ func TestListBooksPageByPage(t *testing.T) {
 		seen := map[int32]bool{}
 		var last *catalogv1.Book
 		for token, pages := "", 0; pages == 0 || token != ""; pages++ {
-			resp, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{Category: c.category, PageSize: c.size, PageToken: token})
+			resp, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{Category: c.category, PageSize: c.size, PageToken: token})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +172,7 @@ func TestListBooksPageByPage(t *testing.T) {
 func TestListBooksRefusesTokens(t *testing.T) {
 	client := serve(t)
 	importBooks(t, client, book(1), book(2))
-	first, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 1})
+	first, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{PageSize: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,10 +180,10 @@ func TestListBooksRefusesTokens(t *testing.T) {
 		{PageToken: "nonsense"},
 		{PageToken: first.GetNextPageToken(), Category: 1},
 	} {
-		_, err := client.ListBooks(t.Context(), req)
+		_, err := client.ListBooks(within(t), req)
 		wantCode(t, err, codes.InvalidArgument, "page_token")
 	}
-	_, err = client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: -1})
+	_, err = client.ListBooks(within(t), &catalogv1.ListBooksRequest{PageSize: -1})
 	wantCode(t, err, codes.InvalidArgument, "page_size")
 }
 
@@ -198,7 +207,7 @@ func TestLargeBooks(t *testing.T) {
 	}
 	seen := 0
 	for token, pages := "", 0; pages == 0 || token != ""; pages++ {
-		resp, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 200, PageToken: token})
+		resp, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{PageSize: 200, PageToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,11 +217,11 @@ func TestLargeBooks(t *testing.T) {
 	if seen != n {
 		t.Errorf("pages hold %d books, want %d", seen, n)
 	}
-	found, err := client.SearchBooks(t.Context(), &catalogv1.SearchBooksRequest{Query: "book", MaxResults: 100})
+	found, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: "book", MaxResults: 100})
 	if err != nil || len(found.GetBooks()) == 0 {
 		t.Errorf("SearchBooks = %d books, %v", len(found.GetBooks()), err)
 	}
-	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	stream, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +246,7 @@ func TestCategoriesAndPopularity(t *testing.T) {
 	a, b := book(1), book(2)
 	a.Category, b.Category = 4, 2
 	done := importBooks(t, client, a, b, book(3))
-	categories, err := client.ListCategories(t.Context(), &catalogv1.ListCategoriesRequest{})
+	categories, err := client.ListCategories(within(t), &catalogv1.ListCategoriesRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,13 +254,13 @@ func TestCategoriesAndPopularity(t *testing.T) {
 	if !proto.Equal(categories, want) {
 		t.Errorf("ListCategories = %v, want %v", categories, want)
 	}
-	_, err = client.SetPopularity(t.Context(), &catalogv1.SetPopularityRequest{Entries: []*catalogv1.SetPopularityRequest_Entry{
+	_, err = client.SetPopularity(within(t), &catalogv1.SetPopularityRequest{Entries: []*catalogv1.SetPopularityRequest_Entry{
 		{BookId: done.GetIds()[2], Readers: 5}, {BookId: 1000, Readers: 5},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := client.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 1})
+	list, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{PageSize: 1})
 	if err != nil || list.GetBooks()[0].GetId() != done.GetIds()[2] || list.GetBooks()[0].GetPopularity() != 5 {
 		t.Errorf("the most popular book is %v, %v", list.GetBooks(), err)
 	}
@@ -267,7 +276,7 @@ func TestSearchBooks(t *testing.T) {
 	}
 	importBooks(t, client, books...)
 	for asked, want := range map[int32]int{0: 20, 1: 1, 100: 100, 101: 100, math.MaxInt32: 100} {
-		resp, err := client.SearchBooks(t.Context(), &catalogv1.SearchBooksRequest{Query: "Book", MaxResults: asked})
+		resp, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: "Book", MaxResults: asked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +288,7 @@ func TestSearchBooks(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"", "  ", `"*`} {
-		if resp, err := client.SearchBooks(t.Context(), &catalogv1.SearchBooksRequest{Query: query}); err != nil || len(resp.GetBooks()) > 0 {
+		if resp, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: query}); err != nil || len(resp.GetBooks()) > 0 {
 			t.Errorf("search %q = %v, %v; want nothing", query, resp, err)
 		}
 	}
@@ -287,7 +296,7 @@ func TestSearchBooks(t *testing.T) {
 
 func TestWatchBooks(t *testing.T) {
 	client := serve(t)
-	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	stream, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,14 +309,14 @@ func TestWatchBooks(t *testing.T) {
 	if err != nil || len(next.GetBooks()) != 2 || next.GetPosition() != done.GetPosition() || next.GetHead() != done.GetPosition() {
 		t.Fatalf("after an import: %v, %v", next, err)
 	}
-	resumed, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{AfterPosition: 1})
+	resumed, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{AfterPosition: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if resp, err := resumed.Recv(); err != nil || fmt.Sprint(ids(resp.GetBooks())) != fmt.Sprint(done.GetIds()[1:]) {
 		t.Errorf("resumed after 1: %v, %v", resp, err)
 	}
-	beyond, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{AfterPosition: 99})
+	beyond, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{AfterPosition: 99})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +328,7 @@ func TestWatchBooksHeartbeat(t *testing.T) {
 	server := newServer(t)
 	server.SetHeartbeat(time.Millisecond)
 	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
-	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	stream, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +346,7 @@ func TestWatchBooksEndsWithTheProcess(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
 	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
-	stream, err := client.WatchBooks(t.Context(), &catalogv1.WatchBooksRequest{})
+	stream, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
