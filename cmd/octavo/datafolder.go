@@ -79,6 +79,9 @@ func (f *dataFolder) readersDB() string  { return filepath.Join(f.path, "readers
 func (f *dataFolder) models() string     { return modelsIn(f.path) }
 func (f *dataFolder) sessionKey() string { return filepath.Join(f.path, "session.key") }
 
+// demoMark is a file that is there while the demo library is being imported.
+func (f *dataFolder) demoMark() string { return filepath.Join(f.path, "importing-demo") }
+
 func modelsIn(dataDir string) string        { return filepath.Join(dataDir, "models") }
 func addressesFileIn(dataDir string) string { return filepath.Join(dataDir, "addresses.json") }
 

@@ -17,14 +17,7 @@ import (
 	"github.com/octavo-books/octavo/cmd/internal/readersservice"
 	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
-	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
-	"github.com/octavo-books/octavo/internal/importer"
-)
-
-const (
-	demoReaders = 2000
-	demoSeed    = 1
 )
 
 type serveCommand struct{ serveFlags }
@@ -88,56 +81,6 @@ func (c *serveCommand) compose(ctx context.Context, app *chassis.App, folder *da
 	}
 	at.Admin = app.AdminAddr()
 	return at, clients, nil
-}
-
-// prepare fills an empty folder with the demo library, trains the first model,
-// and waits until the recommendations answer.
-func (c *serveCommand) prepare(ctx context.Context, app *chassis.App, folder *dataFolder, clients *peers.Peers) error {
-	books, err := clients.Catalog.ListBooks(ctx, &catalogv1.ListBooksRequest{PageSize: 1})
-	if err != nil {
-		return fmt.Errorf("look into the catalogue: %w", err)
-	}
-	empty := len(books.GetBooks()) == 0
-	if empty && c.Demo {
-		target := importer.Target{Catalog: clients.Catalog, Readers: clients.Readers}
-		report, err := importer.Load(ctx, target, importer.Demo(demoReaders, demoSeed), importer.Options{})
-		if err != nil {
-			return fmt.Errorf("import the demo library: %w", err)
-		}
-		app.Log().Info("imported the demo library", "books", report.Books.Imported, "simulated_readers", report.Readers.Imported, "interactions", report.Interactions.Imported)
-		empty = false
-	}
-	if err := app.WaitReady(ctx); err != nil {
-		return err
-	}
-	model, err := clients.Recommendations.GetModel(ctx, &recommendationsv1.GetModelRequest{})
-	if err != nil {
-		return fmt.Errorf("ask for the model: %w", err)
-	}
-	if model.GetModelVersion() != "" || empty {
-		return nil
-	}
-	if err := train(ctx, app, folder.models(), clients); err != nil {
-		return err
-	}
-	return waitForModel(ctx, clients.Recommendations)
-}
-
-// waitForModel returns when the service has taken up its first model.
-func waitForModel(ctx context.Context, client recommendationsv1.RecommendationsServiceClient) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		model, err := client.GetModel(ctx, &recommendationsv1.GetModelRequest{})
-		if err == nil && model.GetModelVersion() != "" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
 }
 
 // announce prints the addresses once all of them answer.
