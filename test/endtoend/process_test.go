@@ -193,12 +193,18 @@ func serve(t *testing.T, dataDir string, within time.Duration) addresses {
 	return at
 }
 
+// startServe starts octavo over a data folder; it writes its addresses to file.
+func startServe(t *testing.T, dataDir, file string) *process {
+	t.Helper()
+	return start(t, "octavo", "serve", "--data-dir", dataDir, "--addresses-file", file,
+		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
+		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+}
+
 func serveProcess(t *testing.T, dataDir string, within time.Duration) (*process, addresses) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "addresses.json")
-	p := start(t, "octavo", "serve", "--data-dir", dataDir, "--addresses-file", file,
-		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
-		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+	p := startServe(t, dataDir, file)
 	var at addresses
 	until(t, within, "octavo is ready", func() bool {
 		select {
