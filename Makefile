@@ -12,7 +12,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench fuzz evaluate generate lint format clean
+.PHONY: help run build setup test test-fast bench scale fuzz evaluate generate lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-fast: ## Run the tests that need only Go, without the race detector.
 bench: ## Measure the cost of a request, and run the Go benchmarks.
 	go run ./test/bench
 	go test -run='^$$' -bench=. -benchmem $(ARGS) ./chassis/... ./internal/...
+
+scale: ## Show how time and memory grow, up to a million readers. Takes about 20 minutes.
+	go run ./test/scale
 
 fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \
