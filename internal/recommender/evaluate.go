@@ -40,6 +40,14 @@ type Evaluation struct {
 	// Knob is what the diversity of a query costs and brings, on some readers.
 	Knob        []KnobSetting `json:"diversity_knob"`
 	KnobReaders int           `json:"diversity_knob_readers"`
+	Time        *TimeCut      `json:"time,omitempty"` // of a split by time
+}
+
+// TimeCut says where a log was cut.
+type TimeCut struct {
+	ValidFrom int64 `json:"valid_from"` // the first event of the part, Unix seconds
+	TestFrom  int64 `json:"test_from"`
+	NewBooks  int   `json:"new_books"` // books of the test that nobody has read in the past
 }
 
 // Sizes are those of the data.
@@ -92,6 +100,9 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 		Books: train.Books(), HeadBooks: v.shelf.head, Readers: train.Readers(),
 		TrainEvents: len(c.Train), ValidEvents: len(c.Valid), TestEvents: len(c.Test),
 	}}
+	if c.ByTime {
+		e.Time = v.timeCut(c, test)
+	}
 	var err error
 	e.Popularity, _, err = v.run(ctx, "ranking by popularity", nil, func() (*Model, Parameters, error) {
 		m := newMatrix(train, func(entry int) float32 { return train.weigh(cosine, entry) })
@@ -159,6 +170,22 @@ func newEvaluator(c EvaluateConfig, train, test *Dataset) *evaluator {
 	return v
 }
 
+func (v *evaluator) timeCut(c EvaluateConfig, test *Dataset) *TimeCut {
+	earliest := func(events []Event) int64 {
+		if len(events) == 0 {
+			return 0
+		}
+		return slices.MinFunc(events, func(a, b Event) int { return cmp.Compare(a.Time, b.Time) }).Time
+	}
+	cut := &TimeCut{ValidFrom: earliest(c.Valid), TestFrom: earliest(c.Test)}
+	for _, id := range test.books.ids {
+		if b, _ := v.trial.data.books.find(id); v.shelf.isNew(b) {
+			cut.NewBooks++
+		}
+	}
+	return cut
+}
+
 // ranked is a model that readers were ranked by, and they.
 type ranked struct {
 	model  *Model
@@ -217,10 +244,13 @@ func (v *evaluator) turnKnob(ctx context.Context, by ranked) ([]KnobSetting, int
 			sample = append(sample, p)
 		}
 	}
-	slices.SortFunc(sample, func(a, b probe) int {
-		return cmp.Or(cmp.Compare(mix(v.seed, a.reader, 0), mix(v.seed, b.reader, 0)), cmp.Compare(a.reader, b.reader))
+	slices.SortFunc(sample, func(a, b probe) int { // in another order than those that parameters are chosen by
+		return cmp.Or(cmp.Compare(mix(^v.seed, a.reader, 0), mix(^v.seed, b.reader, 0)), cmp.Compare(a.reader, b.reader))
 	})
 	sample = sample[:min(knobReaders, len(sample))]
+	if len(sample) == 0 {
+		return nil, 0, nil
+	}
 	settings := make([]KnobSetting, 0, len(knobSettings))
 	diverse := newDiversifier(v.shelf)
 	for n, knob := range knobSettings {

@@ -3,6 +3,7 @@ package recommender
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -143,7 +144,27 @@ func TestColdReadersAndNewBooksAreApart(t *testing.T) {
 	if got.ColdReaders.Recall != 1 || got.NewBooks.Recall != 0 || got.Recall < 0.5 {
 		t.Errorf("recall %v, of cold readers %v, of new books %v", got.Recall, got.ColdReaders.Recall, got.NewBooks.Recall)
 	}
+	if got.Time.NewBooks != 2 {
+		t.Errorf("%d new books, want 8 and 9", got.Time.NewBooks)
+	}
 	if got.KnobReaders != 2 {
 		t.Errorf("the knob was tried on %d readers, want the 2 with a past", got.KnobReaders)
+	}
+}
+
+// TestOnlyColdReaders: nobody is left for the other figures, which are 0 then.
+func TestOnlyColdReaders(t *testing.T) {
+	read := func(reader int32, books ...int32) (events []Event) {
+		for _, b := range books {
+			events = append(events, Event{Reader: reader, Book: b, Kind: Finished})
+		}
+		return events
+	}
+	got, err := Evaluate(context.Background(), EvaluateConfig{Train: read(1, 1, 2), Valid: read(1, 3), Test: read(2, 1), ByTime: true})
+	if err != nil || got.Readers != 0 || got.Recall != 0 || got.Knob != nil || got.ColdReaders.Recall != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if _, err := json.Marshal(got); err != nil {
+		t.Error(err)
 	}
 }
