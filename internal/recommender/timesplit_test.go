@@ -38,7 +38,7 @@ func TestTimeSplitNeverLeaks(t *testing.T) {
 		latest := func(part []Event) int64 {
 			return slices.MaxFunc(part, func(a, b Event) int { return cmp.Compare(a.Time, b.Time) }).Time
 		}
-		if !(latest(s.Train) < s.Valid[0].Time && latest(s.Valid) < s.Test[0].Time) {
+		if latest(s.Train) >= s.Valid[0].Time || latest(s.Valid) >= s.Test[0].Time {
 			t.Fatalf("training %v, validation %v, test %v", s.Train, s.Valid, s.Test)
 		}
 		all := slices.Concat(s.Train, s.Valid, s.Test)

@@ -76,7 +76,7 @@ func drawHistories(e *recommender.Evaluation) (figure, error) {
 		}
 	}
 	p.NominalX(names...)
-	p.X.LineStyle.Width = vg.Points(0.75)
+	p.X.Width = vg.Points(0.75)
 	space(&p.X)
 	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5
 	p.Y.Min, p.Y.Max = 0, 1.08*p.Y.Max
@@ -117,7 +117,7 @@ func drawKnob(e *recommender.Evaluation) (costs, brings figure, err error) {
 		name string
 		of   func(recommender.KnobSetting) float64
 	}
-	draw := func(label, unit string, measures ...measure) (figure, error) {
+	lines := func(label, unit string, measures ...measure) (figure, error) {
 		f := figure{Label: label + " against the diversity knob; the figures are in the table below"}
 		p := newPlot("diversity knob", unit)
 		for i, m := range measures {
@@ -145,12 +145,12 @@ func drawKnob(e *recommender.Evaluation) (costs, brings figure, err error) {
 		f.SVG, err = render(p, 400, 270)
 		return f, err
 	}
-	costs, err = draw("Recall and NDCG", "", measure{"recall", func(s recommender.KnobSetting) float64 { return s.Recall }},
+	costs, err = lines("Recall and NDCG", "", measure{"recall", func(s recommender.KnobSetting) float64 { return s.Recall }},
 		measure{"NDCG", func(s recommender.KnobSetting) float64 { return s.NDCG }})
 	if err != nil {
 		return costs, brings, err
 	}
-	brings, err = draw("Diversity and coverage", "", measure{"diversity", func(s recommender.KnobSetting) float64 { return s.Diversity }},
+	brings, err = lines("Diversity and coverage", "", measure{"diversity", func(s recommender.KnobSetting) float64 { return s.Diversity }},
 		measure{"coverage", func(s recommender.KnobSetting) float64 { return s.Coverage }})
 	return costs, brings, err
 }
@@ -183,15 +183,15 @@ func newPlot(x, y string) *plot.Plot {
 	p.BackgroundColor = nil
 	p.X.Label.Text, p.Y.Label.Text = x, y
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.LineStyle.Color, axis.LineStyle.Width = soft, vg.Points(0.75)
-		axis.Tick.LineStyle.Color, axis.Tick.LineStyle.Width = soft, vg.Points(0.75)
+		axis.Color, axis.Width = soft, vg.Points(0.75)
+		axis.Tick.Color, axis.Tick.Width = soft, vg.Points(0.75)
 		for _, text := range []*draw.TextStyle{&axis.Label.TextStyle, &axis.Tick.Label} {
 			text.Color = soft
 			text.Font.Variant, text.Font.Size = "Sans", vg.Points(12)
 		}
 		axis.Label.Padding, axis.Padding = vg.Points(6), 0
 	}
-	p.Y.LineStyle.Width, p.Y.Tick.Marker = 0, round{}
+	p.Y.Width, p.Y.Tick.Marker = 0, round{}
 	space(&p.Y)
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
