@@ -25,8 +25,28 @@ func ReadEvents(path string) ([]recommender.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeEvents(path, text)
+	return decodeEvents(path, text, mayLackTime)
 }
+
+// ReadTimedEvents is ReadEvents for a file that must have a time on each line.
+func ReadTimedEvents(path string) ([]recommender.Event, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decodeEvents(path, text, mustHaveTime)
+}
+
+// timing says whether an event without a time is an error.
+type timing bool
+
+const (
+	mayLackTime  timing = false
+	mustHaveTime timing = true
+)
+
+// noTime is said of a line without a time where there must be one.
+const noTime = "there is no time; to split by time, each line must have one, in seconds since 1970, as the fourth field or in a column that the header calls time"
 
 // eventColumns are the names a header can have.
 var eventColumns = map[string]int{
@@ -38,7 +58,7 @@ var eventColumns = map[string]int{
 
 var eventNames = [4]string{"reader", "book", "rating", "time"}
 
-func decodeEvents(file string, text []byte) ([]recommender.Event, error) {
+func decodeEvents(file string, text []byte, t timing) ([]recommender.Event, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	line, rest := cutLine(text)
 	comma := byte('\t')
@@ -55,6 +75,9 @@ func decodeEvents(file string, text []byte) ([]recommender.Event, error) {
 		if order, err = eventHeader(file, line, comma); err != nil {
 			return nil, err
 		}
+		if t == mustHaveTime && !slices.Contains(order, 3) {
+			return nil, Finding{Place{file, 1, utf8.RuneCount(line) + 1}, noTime}
+		}
 		text, number = rest, 2
 	}
 
@@ -67,6 +90,9 @@ func decodeEvents(file string, text []byte) ([]recommender.Event, error) {
 		e, column, err := decodeEvent(line, comma, order)
 		if err != nil {
 			return nil, Finding{Place{file, number, utf8.RuneCount(line[:column]) + 1}, err.Error()}
+		}
+		if t == mustHaveTime && e.Time == 0 {
+			return nil, Finding{Place{file, number, utf8.RuneCount(line) + 1}, noTime}
 		}
 		events = append(events, e)
 	}

@@ -58,11 +58,36 @@ func TestReadEventsErrors(t *testing.T) {
 		"book,user\n1\n":          "f.tsv:2:2: there is no reader",
 		"\x1f\x8b\x08 compressed": `f.tsv:1:1: "\x1f\x8b\b" is neither a number nor the name of a column (reader, book, rating, time)`,
 	} {
-		if _, err := decodeEvents("f.tsv", []byte(text)); err == nil || err.Error() != want {
+		if _, err := decodeEvents("f.tsv", []byte(text), mayLackTime); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
 	}
 	if _, err := ReadEvents(filepath.Join(t.TempDir(), "none.tsv")); !os.IsNotExist(err) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func TestReadTimedEvents(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.tsv")
+	for text, want := range map[string]string{
+		"1\t7\t4\t1600000000\n1\t8\t\t1600000001\n": "",
+		"time,user,book\n1600000000,1,7\n":          "",
+		"1\t7\t4\t1600000000\n\n1\t8\t5\n":          ":3:6: " + noTime,
+		"1\t7\t4\t\n":                               ":1:7: " + noTime,
+		"user,book,rating\n1,7,4\n":                 ":1:17: " + noTime,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		events, err := ReadTimedEvents(path)
+		switch {
+		case want == "" && (err != nil || events[0].Time != 1600000000):
+			t.Errorf("%q: %v, %v", text, events, err)
+		case want != "" && (err == nil || err.Error() != path+want):
+			t.Errorf("%q: got %v, want %s", text, err, path+want)
+		}
+	}
+	if _, err := ReadTimedEvents(filepath.Join(t.TempDir(), "none.tsv")); !os.IsNotExist(err) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -72,7 +97,7 @@ func FuzzReadEvents(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		events, err := decodeEvents("f", text)
+		events, err := decodeEvents("f", text, mayLackTime)
 		if err != nil {
 			if len(events) > 0 || !strings.HasPrefix(err.Error(), "f") {
 				t.Errorf("%d events with error %v", len(events), err)

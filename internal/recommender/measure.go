@@ -40,30 +40,20 @@ func (q quality) beats(other quality) bool {
 // may be nil.
 func measure(ctx context.Context, probes []probe, k, books, workers int, done func(int),
 	rank func(worker int, p *probe, dst []Scored) []Scored, ranked func(p *probe, books []int32)) (quality, error) {
-	type result struct{ recall, ndcg float64 }
 	results := make([]result, len(probes))
 	answers := make([]int32, len(probes)*k)
 	lengths := make([]int32, len(probes))
 	buffers := make([][]Scored, workers)
-	discount := make([]float64, k+1)
-	ideal := make([]float64, k+1)
-	for i := range k {
-		discount[i] = 1 / math.Log2(float64(i)+2)
-		ideal[i+1] = ideal[i] + discount[i]
-	}
+	scale := newGains(k)
 	err := parallel(ctx, workers, len(probes), done, func(w, i int) {
 		p := &probes[i]
 		buffers[w] = rank(w, p, buffers[w][:0])
-		var hits, gain float64
+		answer := answers[i*k : i*k+len(buffers[w])]
 		for at, s := range buffers[w] {
-			answers[i*k+at] = s.Book
-			if _, ok := slices.BinarySearch(p.wanted, s.Book); ok {
-				hits++
-				gain += discount[at]
-			}
+			answer[at] = s.Book
 		}
-		lengths[i] = int32(len(buffers[w]))
-		results[i] = result{hits / float64(len(p.wanted)), gain / ideal[min(k, len(p.wanted))]}
+		lengths[i] = int32(len(answer))
+		results[i] = scale.judge(answer, p.wanted)
 	})
 	if err != nil || len(probes) == 0 {
 		return quality{}, err
@@ -91,6 +81,37 @@ func measure(ctx context.Context, probes []probe, k, books, workers int, done fu
 	q.ndcg /= float64(len(probes))
 	q.coverage = float64(distinct) / float64(books)
 	return q, nil
+}
+
+// result is how well books were ranked for one reader.
+type result struct{ recall, ndcg float64 }
+
+// gains are what a hit at each place of an answer is worth.
+type gains struct {
+	discount []float64 // by place, from 0
+	ideal    []float64 // by number of wanted books: with all of them in front
+}
+
+func newGains(k int) gains {
+	g := gains{discount: make([]float64, k), ideal: make([]float64, k+1)}
+	for i := range k {
+		g.discount[i] = 1 / math.Log2(float64(i)+2)
+		g.ideal[i+1] = g.ideal[i] + g.discount[i]
+	}
+	return g
+}
+
+// judge compares an answer with the wanted books, which are increasing and at
+// least one.
+func (g gains) judge(answer, wanted []int32) result {
+	var hits, gain float64
+	for at, b := range answer {
+		if _, ok := slices.BinarySearch(wanted, b); ok {
+			hits++
+			gain += g.discount[at]
+		}
+	}
+	return result{hits / float64(len(wanted)), gain / g.ideal[min(len(g.discount), len(wanted))]}
 }
 
 // rankBy is measure's rank for a model.
