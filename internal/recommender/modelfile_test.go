@@ -127,7 +127,7 @@ func TestTheFileIsSafetensors(t *testing.T) {
 		for _, n := range e.Shape {
 			size *= n
 		}
-		if size == 0 || size != e.Offsets[1]-e.Offsets[0] {
+		if size == 0 && name != "factors" || size != e.Offsets[1]-e.Offsets[0] {
 			t.Errorf("%s: %+v does not fit", name, e)
 		}
 		if at := 8 + int64(length) + e.Offsets[0]; at%widths[e.DType] != 0 {
@@ -235,7 +235,8 @@ func TestStrangeHeadersAreRefused(t *testing.T) {
 		{"nothing in it", append(length(56), []byte("{}"+strings.Repeat(" ", 54))...), "__metadata__"},
 		{"null", append(length(56), []byte("null"+strings.Repeat(" ", 52))...), "__metadata__"},
 		{"another program's file", edit("octavo-model", "pt"), `not a model of Octavo: the format is "pt"`},
-		{"a newer version", edit(`"format_version":"1"`, `"format_version":"2"`), `format version "2"`},
+		{"a newer version", edit(`"format_version":"2"`, `"format_version":"3"`), `format version "3"`},
+		{"an older version", edit(`"format_version":"2"`, `"format_version":"1"`), `format version "1"`},
 		{"a huge shape", edit(`"shape":[4]`, `"shape":[4611686018427387904]`), "does not fill"},
 		{"a shape that overflows", edit(`"shape":[4]`, `"shape":[9223372036854775807]`), "does not fill"},
 		{"a section beyond the file", edit(`"data_offsets":[0,`, `"data_offsets":[0,9223372036854775`), "cut off"},
