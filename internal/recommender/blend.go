@@ -2,7 +2,7 @@ package recommender
 
 import (
 	"context"
-	"slices"
+	"math"
 )
 
 // What the blend is chosen among. The evidence of a regression and of factors
@@ -87,9 +87,11 @@ func (b *blender) learn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if b.regression, err = e.regress(ctx, b.p.Ridge, b.t.workers, nil); err != nil {
+		all, err := e.regress(ctx, []float64{b.p.Ridge}, b.t.workers, nil)
+		if err != nil {
 			return err
 		}
+		b.regression = all[0]
 	}
 	if b.p.Factors > 0 {
 		return b.factorise(ctx)
@@ -109,25 +111,32 @@ func (b *blender) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	usual := usualRidge * average(m.bookSize)
-	start, _ := slices.BinarySearch(ridges[:len(ridges)-1], usual)
-	if start > 0 && usual*usual < ridges[start]*ridges[start-1] {
-		start--
+	start := nearest(ridges, usualRidge*average(m.bookSize))
+	// The systems of the books are put together once for the first three.
+	ready := make([]*neighbours, len(ridges))
+	solve := func(from, to int) error {
+		all, err := e.regress(ctx, ridges[from:to], b.t.workers, nil)
+		copy(ready[from:], all)
+		return err
+	}
+	if err := solve(max(start-1, 0), min(start+2, len(ridges))); err != nil {
+		return err
 	}
 	chosen := -1
-	var alternative *neighbours
 	err = b.climb(ctx, start, len(ridges),
-		func(i int) (err error) {
-			alternative, err = e.regress(ctx, ridges[i], b.t.workers, nil)
-			return err
+		func(i int) error {
+			if ready[i] == nil {
+				return solve(i, i+1)
+			}
+			return nil
 		},
-		func() (*sheets, error) { return b.t.write(ctx, b.near, alternative, nil, b.prior) },
-		func(i int) { chosen, b.regression = i, alternative },
+		func(i int) (*sheets, error) { return b.t.write(ctx, b.near, ready[i], nil, b.prior) },
+		func(i int) { chosen = i },
 		partRegression)
 	if err != nil {
 		return err
 	}
-	b.p.Ridge = ridges[chosen]
+	b.p.Ridge, b.regression = ridges[chosen], ready[chosen]
 
 	density := average(m.readerSize) / float64(m.books)
 	rough := max(factorWidth(m.books)/2, 32)
@@ -137,7 +146,7 @@ func (b *blender) choose(ctx context.Context) error {
 			candidate, err = factorise(ctx, m, unobservedRatios[i]*density, rough, roughRounds, nil, b.seed, b.t.workers, nil)
 			return err
 		},
-		func() (*sheets, error) { return b.t.write(ctx, b.near, b.regression, candidate, b.prior) },
+		func(int) (*sheets, error) { return b.t.write(ctx, b.near, b.regression, candidate, b.prior) },
 		func(i int) { chosen = i },
 		partRegression, partFactors)
 	if err != nil {
@@ -147,14 +156,25 @@ func (b *blender) choose(ctx context.Context) error {
 	return b.factorise(ctx)
 }
 
+// nearest is the place of the value nearest to v, as ratios go.
+func nearest(values []float64, v float64) int {
+	place := 0
+	for i, candidate := range values {
+		if math.Abs(math.Log(candidate/v)) < math.Abs(math.Log(values[place]/v)) {
+			place = i
+		}
+	}
+	return place
+}
+
 // climb goes up the alternatives from start, or else down, as long as the best
 // mixture of the moving parts gets better, and keeps the best.
-func (b *blender) climb(ctx context.Context, start, n int, learn func(int) error, write func() (*sheets, error), keep func(int), moving ...int) error {
+func (b *blender) climb(ctx context.Context, start, n int, learn func(int) error, write func(int) (*sheets, error), keep func(int), moving ...int) error {
 	try := func(i int) (quality, error) {
 		if err := learn(i); err != nil {
 			return quality{}, err
 		}
-		s, err := write()
+		s, err := write(i)
 		if err != nil {
 			return quality{}, err
 		}

@@ -135,7 +135,7 @@ func TestTheFileIsSafetensors(t *testing.T) {
 		}
 		tensors = append(tensors, e)
 	}
-	slices.SortFunc(tensors, func(a, b entry) int { return int(a.Offsets[0] - b.Offsets[0]) })
+	slices.SortFunc(tensors, func(a, b entry) int { return int(a.Offsets[0] - b.Offsets[0] + a.Offsets[1] - b.Offsets[1]) })
 	var at int64
 	for _, e := range tensors {
 		if e.Offsets[0] != at {

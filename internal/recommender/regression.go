@@ -11,7 +11,7 @@ const (
 	regressors = 100
 	// commonest is how many of a book's counts the regression sees, the largest;
 	// the others are taken for 0. It bounds the memory.
-	commonest = 800
+	commonest = 300
 )
 
 // evidence is what the regression is computed from: of each book the counts
@@ -55,49 +55,70 @@ func gather(ctx context.Context, m *matrix, n int, done func(int)) (*evidence, e
 //
 // which is the system (G_NN + ridge I) r = g_Nj of the counts G = XᵀX: EASE
 // (Steck 2019) with a neighbourhood for each book in place of all books, as SLIM
-// (Ning and Karypis 2011) has it. The result lists for each i the books j it
-// speaks for, or against.
-func (e *evidence) regress(ctx context.Context, ridge float64, n int, done func(int)) (*neighbours, error) {
+// (Ning and Karypis 2011) has it. The results, one for each ridge, list for each
+// i the books j it speaks for, or against.
+func (e *evidence) regress(ctx context.Context, ridges []float64, n int, done func(int)) ([]*neighbours, error) {
 	type worker struct {
-		place          []int32 // by book: its place among the predictors, plus 1
-		system, answer []float32
+		place                  []uint8 // by book: its place among the predictors, plus 1
+		met                    []int32 // places in a row of counts
+		system, copied, answer []float32
 	}
 	workers := make([]worker, n)
 	for w := range workers {
-		workers[w] = worker{make([]int32, e.m.books), make([]float32, regressors*regressors), make([]float32, regressors)}
+		workers[w] = worker{make([]uint8, e.m.books), make([]int32, commonest), make([]float32, regressors*regressors), make([]float32, regressors*regressors), make([]float32, regressors)}
 	}
-	weights := make([][]float32, e.m.books)
+	weights := make([][][]float32, len(ridges))
+	for i := range weights {
+		weights[i] = make([][]float32, e.m.books)
+	}
 	err := parallel(ctx, n, e.m.books, done, func(w, j int) {
 		at := &workers[w]
 		books, counts := e.predictor[j].book, e.predictor[j].value
 		k := len(books)
 		for i, b := range books {
-			at.place[b] = int32(i) + 1
+			at.place[b] = uint8(i) + 1
 		}
 		system, answer := at.system[:k*k], at.answer[:k]
+		copied := at.copied[:k*k]
 		clear(system)
 		for i, b := range books {
 			common := e.common[b]
+			met := 0
 			for c, other := range common.book {
-				p := int(at.place[other]) - 1
-				if p >= 0 {
-					system[max(i, p)*k+min(i, p)] = common.value[c]
+				at.met[met] = int32(c)
+				if at.place[other] != 0 { // without a branch: most are not
+					met++
 				}
 			}
-			system[i*k+i] = e.square[b] + float32(ridge)
-			answer[i] = counts[i]
+			for _, c := range at.met[:met] {
+				p := int(at.place[common.book[c]]) - 1
+				system[max(i, p)*k+min(i, p)] = common.value[c]
+			}
+			system[i*k+i] = e.square[b]
 		}
 		for _, b := range books {
 			at.place[b] = 0
 		}
-		if vector.Solve(system, answer) {
-			weights[j] = append([]float32(nil), answer...)
+		for i, ridge := range ridges {
+			copy(copied, system)
+			copy(answer, counts)
+			for d := range k {
+				copied[d*k+d] += float32(ridge)
+			}
+			// Counts left out may spoil a system; its book is then predicted by none.
+			if vector.Solve(copied, answer) {
+				weights[i][j] = append([]float32(nil), answer...)
+			}
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return e.turn(weights), nil
+	all := make([]*neighbours, len(ridges))
+	for i := range ridges {
+		all[i] = e.turn(weights[i])
+	}
+	return all, nil
 }
 
 // turn lists by predictor what was found by predicted book.

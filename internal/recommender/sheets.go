@@ -46,8 +46,9 @@ func (t *tuner) write(ctx context.Context, near, r *neighbours, f *factors, prio
 		writers[w].sums = make([][2]float32, len(prior))
 		writers[w].met = make([]bool, len(prior))
 	}
-	most := make([][allParts]float32, len(t.probes))
-	if err := parallel(ctx, t.workers, len(t.probes), nil, func(w, i int) {
+	sample := min(len(t.probes), fewJudges)
+	most := make([][allParts]float32, sample)
+	if err := parallel(ctx, t.workers, sample, nil, func(w, i int) {
 		writers[w].collect(&t.probes[i], near, r, f, prior)
 		for _, l := range writers[w].lines {
 			for part, v := range l.parts {
@@ -59,7 +60,7 @@ func (t *tuner) write(ctx context.Context, near, r *neighbours, f *factors, prio
 	}
 	for i := range most {
 		for part, v := range most[i] {
-			s.scales[part] += float64(v) / float64(len(most))
+			s.scales[part] += float64(v) / float64(sample)
 		}
 	}
 	for i := range t.probes {
@@ -160,7 +161,13 @@ func (w *writer) shorten(scales [allParts]float64) []line {
 			w.kept[rankOf(key).Book] = true
 		}
 	}
-	var short []line
+	var n int
+	for _, kept := range w.kept {
+		if kept {
+			n++
+		}
+	}
+	short := make([]line, 0, n)
 	for k, l := range w.lines {
 		if w.kept[k] {
 			short = append(short, l)
@@ -213,21 +220,30 @@ func (s *sheets) search(ctx context.Context, moving ...int) (mixture, quality, e
 	if err != nil {
 		return best, at, err
 	}
+	place := make([]int, allParts)
+	for _, part := range moving {
+		place[part] = slices.Index(steps, 1)
+	}
 	for moved := true; moved; {
 		moved = false
 		for _, part := range moving {
-			for _, step := range steps {
-				next := best
-				next[part] = s.weight(part, step)
-				if next == best {
-					continue
+			for _, step := range []int{1, -1} {
+				stepped := false
+				for i := place[part] + step; i >= 0 && i < len(steps); i += step {
+					next := best
+					next[part] = s.weight(part, steps[i])
+					q, err := s.measure(ctx, next)
+					if err != nil {
+						return best, at, err
+					}
+					if q.recall+q.ndcg <= at.recall+at.ndcg {
+						break
+					}
+					best, at, place[part], stepped = next, q, i, true
 				}
-				q, err := s.measure(ctx, next)
-				if err != nil {
-					return best, at, err
-				}
-				if q.recall+q.ndcg > at.recall+at.ndcg {
-					best, at, moved = next, q, true
+				if stepped {
+					moved = true
+					break
 				}
 			}
 		}

@@ -99,11 +99,11 @@ func fit(ctx context.Context, d *Dataset, p Parameters, start *factors, seed uin
 		if err != nil {
 			return nil, err
 		}
-		r, err := e.regress(ctx, p.Ridge, workers, next())
+		r, err := e.regress(ctx, []float64{p.Ridge}, workers, next())
 		if err != nil {
 			return nil, err
 		}
-		near = near.plus(r, float32(p.Regression))
+		near = near.plus(r[0], float32(p.Regression))
 	}
 	var f *factors
 	if p.Factors > 0 {
