@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"text/tabwriter"
 
+	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/internal/importer"
 	"github.com/octavo-books/octavo/internal/recommender"
 )
@@ -56,7 +57,9 @@ func (c *evaluateCommand) Run(ctx context.Context) error {
 	}
 	bars := newProgress(os.Stderr)
 	config.Progress = bars.report
+	restore := program.SaveMemory()
 	result, err := recommender.Evaluate(ctx, config)
+	restore()
 	bars.Close()
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
