@@ -19,7 +19,7 @@ const (
 	usualRidge = 2 // as a multiple of the mean number of readers of a book
 	usualRatio = 2 // place in unobservedRatios
 	// roughRounds learn factors well enough to choose α by.
-	roughRounds = 4
+	roughRounds = 6
 	blendSteps  = 12 // about how many the progress has
 )
 
@@ -168,7 +168,8 @@ func nearest(values []float64, v float64) int {
 }
 
 // climb goes up the alternatives from start, or else down, as long as the best
-// mixture of the moving parts gets better, and keeps the best.
+// mixture of the moving parts gets better by more than its standard error, and
+// keeps the best.
 func (b *blender) climb(ctx context.Context, start, n int, learn func(int) error, write func(int) (*sheets, error), keep func(int), moving ...int) error {
 	try := func(i int) (quality, error) {
 		if err := learn(i); err != nil {
@@ -195,7 +196,7 @@ func (b *blender) climb(ctx context.Context, start, n int, learn func(int) error
 			if err != nil {
 				return err
 			}
-			if q.recall+q.ndcg <= at.recall+at.ndcg {
+			if !q.beats(at) {
 				break
 			}
 			at, moved = q, true
