@@ -23,7 +23,7 @@ func large(b *testing.B) *Model {
 	b.Helper()
 	p := defaultParameters(Liked)
 	events, books := shop(40_000, 25_000, 15, 1)
-	m, err := fit(context.Background(), NewDataset(events, books), p, workers(0), nil)
+	m, err := fit(context.Background(), NewDataset(events, books), p, nil, 1, workers(0), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func history(m *Model, n int) ([]Own, []int32) {
 func BenchmarkFit25k(b *testing.B) {
 	data := NewDataset(shop(40_000, 25_000, 15, 1))
 	for b.Loop() {
-		if _, err := fit(context.Background(), data, defaultParameters(Liked), workers(0), nil); err != nil {
+		if _, err := fit(context.Background(), data, defaultParameters(Liked), nil, 1, workers(0), nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -106,13 +106,13 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 	var err error
 	e.Popularity, _, err = v.run(ctx, "ranking by popularity", nil, func() (*Model, Parameters, error) {
 		m := newMatrix(train, func(entry int) float32 { return train.weigh(cosine, entry) })
-		return newModel(train, m, join(make([]row, m.books)), cosine), cosine, nil
+		return newModel(train, m, join(make([]row, m.books)), nil, cosine), cosine, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("evaluate popularity: %w", err)
 	}
 	e.ItemKNN, _, err = v.run(ctx, "ranking by item-kNN", nil, func() (*Model, Parameters, error) {
-		m, err := fit(ctx, train, cosine, v.workers, nil)
+		m, err := fit(ctx, train, cosine, nil, c.Seed, v.workers, nil)
 		return m, cosine, err
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 		m, p, err := learn(ctx, chosenOn, o)
 		e.Parameters = p.Map()
 		if err == nil && train != chosenOn {
-			m, err = fit(ctx, train, p, v.workers, nil)
+			m, err = fit(ctx, train, p, nil, c.Seed, v.workers, nil)
 		}
 		return m, p, err
 	})

@@ -21,9 +21,13 @@ type Model struct {
 	prior      []float32
 	near       neighbours
 
+	factors      factors // of width 0 when they do not pay
+	factorWeight float32 // of Info.Parameters
+
 	// All books by falling prior, then those of each category. Not stored.
 	order   []int32
 	shelves [256]span
+	length  []float32 // by book: of its point, rounded up. Not stored
 
 	scratch sync.Pool
 	digest  [32]byte
@@ -88,6 +92,14 @@ func (m *Model) prepare() {
 			m.shelves[c].to++
 		}
 	}
+	m.factorWeight = 0
+	if d := m.factors.width; d > 0 {
+		m.factorWeight = float32(m.info.Parameters[factorsName])
+		m.length = make([]float32, n)
+		for b := range m.length {
+			m.length[b] = lengthOf(m.factors.of(int32(b)))
+		}
+	}
 	m.scratch.New = func() any { return &scratch{sum: make([]float32, n)} }
 }
 
@@ -100,18 +112,28 @@ const (
 	metricPopularityNDCG   = "validation_popularity_ndcg"
 )
 
+// metricsOf are the names of the metrics of a part of the model alone.
+func metricsOf(part string) (recall, ndcg string) {
+	return "validation_" + part + "_recall", "validation_" + part + "_ndcg"
+}
+
+// The parts a model is blended of, as the metrics name them. Those of a part
+// that did not pay are not there.
+var blendParts = []string{"cooccurrence", "regression", "factors"}
+
 // fewestJudges is how many validation readers it takes to tell a model from
 // chance.
 const fewestJudges = 30
 
-// ErrNotBetter is what Check returns for a model that does not beat popularity.
-var ErrNotBetter = errors.New("the model is not better than popularity")
+// ErrNotBetter is what Check returns for a model that does not beat popularity,
+// or one of its own parts.
+var ErrNotBetter = errors.New("the model is not better than")
 
 // Check is the gate before a model is published: it returns why the model must
 // not be, or nil. A model with a number that is none, anywhere, must not, nor
-// one that does not beat popularity on the validation part. With fewer than 30
-// validation readers that cannot be told, and the model passes: it is little
-// more than popularity then.
+// one that does not beat popularity and each of the parts it is blended of on
+// the validation part. With fewer than 30 validation readers that cannot be
+// told, and the model passes: it is little more than popularity then.
 func (m *Model) Check() error {
 	if err := m.checkNumbers(); err != nil {
 		return err
@@ -125,9 +147,12 @@ func (m *Model) Check() error {
 	if got[metricReaders] < fewestJudges {
 		return nil
 	}
-	if got[metricRecall]+got[metricNDCG] <= got[metricPopularityRecall]+got[metricPopularityNDCG] {
-		return fmt.Errorf("%w: recall %.4f and NDCG %.4f on the validation part, popularity %.4f and %.4f", ErrNotBetter,
-			got[metricRecall], got[metricNDCG], got[metricPopularityRecall], got[metricPopularityNDCG])
+	for _, rival := range append([]string{"popularity"}, blendParts...) {
+		recall, ndcg := metricsOf(rival)
+		if _, measured := got[recall]; measured && got[metricRecall]+got[metricNDCG] <= got[recall]+got[ndcg] {
+			return fmt.Errorf("%w %s: recall %.4f and NDCG %.4f on the validation part, %s %.4f and %.4f", ErrNotBetter, rival,
+				got[metricRecall], got[metricNDCG], rival, got[recall], got[ndcg])
+		}
 	}
 	return nil
 }
@@ -135,13 +160,18 @@ func (m *Model) Check() error {
 // checkNumbers refuses weights that are no numbers or outside their bounds.
 func (m *Model) checkNumbers() error {
 	for k, w := range m.near.weight {
-		if !(w >= leastWeight && w <= mostWeight) {
+		if size := magnitude(w); !(size >= leastWeight && size <= mostWeight) {
 			return fmt.Errorf("neighbour weight %d is %v", k, w)
 		}
 	}
 	for b, p := range m.prior {
 		if !(p >= 0 && p <= mostWeight) {
 			return fmt.Errorf("the prior of book %d is %v", b, p)
+		}
+	}
+	for k, v := range m.factors.point {
+		if !(magnitude(v) <= mostFactor) {
+			return fmt.Errorf("factor %d of book %d is %v", k%m.factors.width, k/m.factors.width, v)
 		}
 	}
 	return nil

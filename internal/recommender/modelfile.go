@@ -26,10 +26,12 @@ import (
 
 const (
 	formatName    = "octavo-model"
-	formatVersion = 1
+	formatVersion = 2
 	// mostHeader bounds the header, bytes.
 	mostHeader = 1 << 20
-	alignment  = 64
+	// mostWidth bounds how many factors a book has.
+	mostWidth = 4096
+	alignment = 64
 )
 
 // section is one array of the file.
@@ -37,20 +39,45 @@ type section struct {
 	name, dtype string
 	width       int // bytes of an element
 	data        []byte
+	rows        int // of an array in two dimensions, oneRow for one of one
+}
+
+// oneRow is the rows of an array of one dimension.
+const oneRow = -1
+
+// shape is how the elements lie.
+func (s section) shape() []int64 {
+	n := int64(len(s.data) / s.width)
+	if s.rows == oneRow {
+		return []int64{n}
+	}
+	return []int64{int64(s.rows), n / int64(max(s.rows, 1))}
+}
+
+// fits reports whether a shape is right for n elements.
+func (s section) fits(shape []int64, n int64) bool {
+	if s.rows == oneRow {
+		return len(shape) == 1 && shape[0] == n
+	}
+	return len(shape) == 2 && shape[0] == int64(s.rows) && shape[1] >= 0 && shape[1] <= mostWidth && shape[0]*shape[1] == n
 }
 
 const digestName = "header_sha256"
 
+// booksAt is the place among the sections of one with an element for each book.
+const booksAt = 1
+
 // sections are the model's arrays in the order of the file, as bytes.
 func (m *Model) sections() []section {
 	return []section{
-		{"neighbour_rows", "I64", 8, encode(m.near.rows)},
-		{"book_ids", "I32", 4, encode(m.books.ids)},
-		{"book_readers", "I32", 4, encode(m.readersOf)},
-		{"neighbours", "I32", 4, encode(m.near.book)},
-		{"neighbour_weights", "F32", 4, encode(m.near.weight)},
-		{"priors", "F32", 4, encode(m.prior)},
-		{"book_categories", "U8", 1, m.categories},
+		{"neighbour_rows", "I64", 8, encode(m.near.rows), oneRow},
+		{"book_ids", "I32", 4, encode(m.books.ids), oneRow},
+		{"book_readers", "I32", 4, encode(m.readersOf), oneRow},
+		{"neighbours", "I32", 4, encode(m.near.book), oneRow},
+		{"neighbour_weights", "F32", 4, encode(m.near.weight), oneRow},
+		{"factors", "F32", 4, encode(m.factors.point), len(m.books.ids)},
+		{"priors", "F32", 4, encode(m.prior), oneRow},
+		{"book_categories", "U8", 1, m.categories, oneRow},
 	}
 }
 
@@ -126,7 +153,7 @@ func (m *Model) header(sections []section) ([]byte, error) {
 		sum := sha256.Sum256(s.data)
 		metadata["sha256."+s.name] = hex.EncodeToString(sum[:])
 		end := at + int64(len(s.data))
-		all[s.name] = entry{s.dtype, []int64{int64(len(s.data) / s.width)}, [2]int64{at, end}}
+		all[s.name] = entry{s.dtype, s.shape(), [2]int64{at, end}}
 		at = end
 	}
 	all[digestName] = entry{"U8", []int64{sha256.Size}, [2]int64{at, at + sha256.Size}}
@@ -237,7 +264,7 @@ func Open(path string) (*Model, error) {
 // the model open until the last user of it is done.
 func (m *Model) Close() error {
 	data := m.mapping
-	m.mapping, m.near, m.prior, m.categories, m.readersOf, m.order = nil, neighbours{}, nil, nil, nil, nil
+	m.mapping, m.near, m.factors, m.length, m.prior, m.categories, m.readersOf, m.order = nil, neighbours{}, factors{}, nil, nil, nil, nil, nil
 	m.books, m.shelves = idIndex{}, [256]span{}
 	if data == nil {
 		return nil
@@ -276,11 +303,14 @@ func decodeModel(data []byte) (*Model, error) {
 	rest := body
 	for i := range sections {
 		s := &sections[i]
+		if s.rows != oneRow {
+			s.rows = len(sections[booksAt].data) / sections[booksAt].width
+		}
 		if s.data, rest, err = cut(all, rest, int64(len(body)), *s); err != nil {
 			return nil, err
 		}
 	}
-	stored, rest, err := cut(all, rest, int64(len(body)), section{name: digestName, dtype: "U8", width: 1})
+	stored, rest, err := cut(all, rest, int64(len(body)), section{name: digestName, dtype: "U8", width: 1, rows: oneRow})
 	if err != nil {
 		return nil, err
 	}
@@ -336,10 +366,11 @@ func cut(all map[string]json.RawMessage, rest []byte, size int64, s section) (da
 		return nil, nil, fmt.Errorf("header: section %s: at %d to %d, want a start at %d", s.name, e.Offsets[0], e.Offsets[1], at)
 	case e.Offsets[1] > size:
 		return nil, nil, fmt.Errorf("cut off: section %s ends at %d of %d bytes", s.name, e.Offsets[1], size)
-	case len(e.Shape) != 1 || e.Shape[0] < 0 || e.Shape[0] > size || e.Shape[0]*int64(s.width) != e.Offsets[1]-at:
-		return nil, nil, fmt.Errorf("header: section %s: shape %v does not fill %d bytes", s.name, e.Shape, e.Offsets[1]-at)
 	}
 	n := e.Offsets[1] - at
+	if n%int64(s.width) != 0 || !s.fits(e.Shape, n/int64(s.width)) {
+		return nil, nil, fmt.Errorf("header: section %s: shape %v does not fill %d bytes", s.name, e.Shape, n)
+	}
 	return rest[:n:n], rest[n:], nil
 }
 
@@ -351,12 +382,19 @@ func (m *Model) read(sections []section, metadata map[string]string) error {
 	m.readersOf = decode[int32](sections[2].data)
 	m.near.book = decode[int32](sections[3].data)
 	m.near.weight = decode[float32](sections[4].data)
-	m.prior = decode[float32](sections[5].data)
-	m.categories = sections[6].data
+	m.factors.point = decode[float32](sections[5].data)
+	m.prior = decode[float32](sections[6].data)
+	m.categories = sections[7].data
 	if err := m.checkBooks(ids); err != nil {
 		return err
 	}
 	if err := m.checkNeighbours(); err != nil {
+		return err
+	}
+	if err := m.readInfo(metadata); err != nil {
+		return err
+	}
+	if err := m.checkFactors(); err != nil {
 		return err
 	}
 	if err := m.checkNumbers(); err != nil {
@@ -364,7 +402,7 @@ func (m *Model) read(sections []section, metadata map[string]string) error {
 	}
 	m.books = newIDIndex(ids)
 	m.info.Books, m.info.FormatVersion = len(ids), formatVersion
-	return m.readInfo(metadata)
+	return nil
 }
 
 func (m *Model) checkBooks(ids []int32) error {
@@ -411,6 +449,17 @@ func (m *Model) checkNeighbours() error {
 			}
 			last = b
 		}
+	}
+	return nil
+}
+
+// checkFactors looks at the width, which the length of the section says, and at
+// the weight, which is among the parameters.
+func (m *Model) checkFactors() error {
+	m.factors.width = len(m.factors.point) / len(m.prior)
+	weight := m.info.Parameters[factorsName]
+	if !(weight >= 0 && weight <= mostFactorWeight) || (weight > 0) != (m.factors.width > 0) {
+		return fmt.Errorf("header: parameters: factors count %v, and there are %d for each book", weight, m.factors.width)
 	}
 	return nil
 }

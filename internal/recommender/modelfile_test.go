@@ -30,6 +30,13 @@ func tiny(t testing.TB) *Model {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// So little teaches no factors.
+	m.info.Parameters[factorsName] = 0.5
+	m.factors = factors{width: 2, point: []float32{1, 0.5, 0.75, -0.5, 0.25, 0, 0, -1}}
+	m.prepare()
+	if err := m.seal(); err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 
@@ -127,7 +134,7 @@ func TestTheFileIsSafetensors(t *testing.T) {
 		for _, n := range e.Shape {
 			size *= n
 		}
-		if size == 0 || size != e.Offsets[1]-e.Offsets[0] {
+		if size == 0 && name != "factors" || size != e.Offsets[1]-e.Offsets[0] {
 			t.Errorf("%s: %+v does not fit", name, e)
 		}
 		if at := 8 + int64(length) + e.Offsets[0]; at%widths[e.DType] != 0 {
@@ -135,7 +142,7 @@ func TestTheFileIsSafetensors(t *testing.T) {
 		}
 		tensors = append(tensors, e)
 	}
-	slices.SortFunc(tensors, func(a, b entry) int { return int(a.Offsets[0] - b.Offsets[0]) })
+	slices.SortFunc(tensors, func(a, b entry) int { return int(a.Offsets[0] - b.Offsets[0] + a.Offsets[1] - b.Offsets[1]) })
 	var at int64
 	for _, e := range tensors {
 		if e.Offsets[0] != at {
@@ -196,6 +203,14 @@ func TestNonsenseIsRefused(t *testing.T) {
 		{"a category too many", func(m *Model) { m.categories = append(m.categories, 1) }, "book_categories"},
 		{"a count too few", func(m *Model) { m.readersOf = m.readersOf[1:] }, "book_readers"},
 		{"a negative count", func(m *Model) { m.readersOf[0] = -1 }, "book_readers"},
+		{"a factor NaN", func(m *Model) { m.factors.point[3] = nan }, "factor 1 of book 1 is NaN"},
+		{"a factor infinite", func(m *Model) { m.factors.point[0] = float32(math.Inf(-1)) }, "factor 0 of book 0"},
+		{"a factor beyond all bounds", func(m *Model) { m.factors.point[2] = 2 * mostFactor }, "factor 0 of book 1"},
+		{"a factor too few", func(m *Model) { m.factors.point = m.factors.point[1:] }, "section factors"},
+		{"no factors", func(m *Model) { m.factors.point = nil }, "there are 0 for each book"},
+		{"factors of no weight", func(m *Model) { m.info.Parameters[factorsName] = 0 }, "factors count 0"},
+		{"a negative weight of the factors", func(m *Model) { m.info.Parameters[factorsName] = -1 }, "factors count -1"},
+		{"a huge weight of the factors", func(m *Model) { m.info.Parameters[factorsName] = 1e300 }, "factors count 1e+300"},
 		{"ids twice", func(m *Model) { m.books.ids[1] = m.books.ids[0] }, "book_ids"},
 		{"no books", func(m *Model) { *m = Model{info: m.info} }, "0 books"},
 	}
@@ -235,11 +250,15 @@ func TestStrangeHeadersAreRefused(t *testing.T) {
 		{"nothing in it", append(length(56), []byte("{}"+strings.Repeat(" ", 54))...), "__metadata__"},
 		{"null", append(length(56), []byte("null"+strings.Repeat(" ", 52))...), "__metadata__"},
 		{"another program's file", edit("octavo-model", "pt"), `not a model of Octavo: the format is "pt"`},
-		{"a newer version", edit(`"format_version":"1"`, `"format_version":"2"`), `format version "2"`},
+		{"a newer version", edit(`"format_version":"2"`, `"format_version":"3"`), `format version "3"`},
+		{"an older version", edit(`"format_version":"2"`, `"format_version":"1"`), `format version "1"`},
 		{"a huge shape", edit(`"shape":[4]`, `"shape":[4611686018427387904]`), "does not fill"},
 		{"a shape that overflows", edit(`"shape":[4]`, `"shape":[9223372036854775807]`), "does not fill"},
 		{"a section beyond the file", edit(`"data_offsets":[0,`, `"data_offsets":[0,9223372036854775`), "cut off"},
 		{"a section that goes back", edit(`"data_offsets":[0,`, `"data_offsets":[0,-`), "want a start at"},
+		{"factors turned round", edit(`"shape":[4,2]`, `"shape":[2,4]`), "does not fill"},
+		{"factors in one row", edit(`"shape":[4,2]`, `"shape":[8]`), "does not fill"},
+		{"factors that overflow", edit(`"shape":[4,2]`, `"shape":[4,4611686018427387906]`), "does not fill"},
 		{"another type", edit(`"F32"`, `"F16"`), `type "F16"`},
 		{"a further section", edit(`{"__metadata__"`, `{"more":1,"__metadata__"`), "entries"},
 	}

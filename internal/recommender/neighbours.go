@@ -126,7 +126,7 @@ func (s *selector) strongest(r row) row {
 	}
 	for k, key := range s.keys {
 		out.book[k] = int32(key >> 32)
-		out.value[k] = math.Float32frombits(uint32(key))
+		out.value[k] = fromOrdered(uint32(key))
 	}
 	return out
 }

@@ -7,12 +7,15 @@ import "math"
 //	C(i,j) = Σ_u x(u,i) x(u,j) / d(u)^ReaderExponent
 //	V(i,j) = (C(i,j) / ((d(i)+Smoothing)^BookExponent (d(j)+Smoothing)^OwnExponent))^Sharpness
 //	W(i,j) = V(i,j) / (Σ_i V(i,j))^Evenness / scale
-//	score(u,i) = Σ_j x(u,j) W(i,j) + Prior (d(i)/max d)^PriorExponent
+//	score(u,i) = Σ_j x(u,j) (W(i,j) + Regression R(i,j)) + Factors f(u,i)
+//	             + Prior (d(i)/max d)^PriorExponent
 //
 // where x(u,i) is the weight of reader u's opinion on book i, d(u) and d(i) are
 // its sums over the reader's books and the book's readers, i runs over the
 // strongest neighbours of j, j over the reader's own books, and scale makes the
-// strongest neighbour of a book 1 on the average.
+// strongest neighbour of a book 1 on the average. R is found by evidence.regress
+// and f by factorise; a book that is no neighbour of the reader's own has the
+// last term alone.
 type Parameters struct {
 	BookExponent   float64 // how much a well-read book is held back
 	OwnExponent    float64 // how much less a well-read book of the reader's own says
@@ -28,6 +31,11 @@ type Parameters struct {
 	// Stars is how much a rating changes the weight of a book that is not
 	// disliked: 1 as Opinion has it, 0 not at all.
 	Stars float64
+
+	Regression float64 // weight of the regression of each book on its nearest
+	Ridge      float64 // λ of the regression, in readers
+	Factors    float64 // weight of the factors
+	Unobserved float64 // α of the factors: what a book not read counts, a read one 1
 }
 
 // Objective says what a good suggestion is.
@@ -86,12 +94,22 @@ var counting = []coordinate{
 	{"disliked", func(p *Parameters) *float64 { return &p.Disliked }, []float64{0, 0.5, 1}},
 }
 
+// The names of the parameters of a blend.
+const (
+	regressionName = "regression"
+	ridgeName      = "ridge"
+	factorsName    = "factors"
+	unobservedName = "unobserved"
+)
+
 // Map gives the parameters by name, as reports and the model file have them.
 func (p Parameters) Map() map[string]float64 {
 	m := make(map[string]float64)
 	for _, c := range append(linking[:len(linking):len(linking)], counting...) {
 		m[c.name] = *c.of(&p)
 	}
+	m[regressionName], m[ridgeName] = p.Regression, p.Ridge
+	m[factorsName], m[unobservedName] = p.Factors, p.Unobserved
 	return m
 }
 

@@ -3,13 +3,25 @@ package recommender
 import "math"
 
 // A rank key orders books by score, and books of equal score by index, the
-// lower first: the greater key is the better book. Scores are not negative.
+// lower first: the greater key is the better book.
 func rankKey(score float32, book int32) uint64 {
-	return uint64(math.Float32bits(score))<<32 | uint64(^uint32(book))
+	return uint64(ordered(score))<<32 | uint64(^uint32(book))
 }
 
 func rankOf(key uint64) Scored {
-	return Scored{Book: int32(^uint32(key)), Score: math.Float32frombits(uint32(key >> 32))}
+	return Scored{Book: int32(^uint32(key)), Score: fromOrdered(uint32(key >> 32))}
+}
+
+// ordered are bits that compare as the numbers do: of those below 0 all are
+// turned round, of others the sign alone.
+func ordered(v float32) uint32 {
+	b := math.Float32bits(v)
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
+}
+
+// fromOrdered is the reverse of ordered.
+func fromOrdered(b uint32) float32 {
+	return math.Float32frombits(b ^ (uint32(^int32(b)>>31) | 1<<31))
 }
 
 // keepGreatest moves the n greatest keys to the front, in no particular order.

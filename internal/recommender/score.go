@@ -1,6 +1,9 @@
 package recommender
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Own is one of a reader's own books.
 type Own struct {
@@ -46,6 +49,8 @@ type scratch struct {
 	touched []int32   // books that have a sum
 	barred  []int32   // books that have a negative one, not to be returned
 	best    best
+	linear  best // the best before the factors have spoken
+	reader  reader
 }
 
 // Recommend appends to dst the best books for the reader of q, best first: the
@@ -62,6 +67,7 @@ func (m *Model) Recommend(q Query, dst []Scored) []Scored {
 	defer m.scratch.Put(s)
 	m.exclude(s, q.Exclude)
 	m.accumulate(s, q.Own)
+	m.meet(&s.reader, q.Own)
 
 	head := limit
 	if q.Diversity > 0 {
@@ -77,7 +83,7 @@ func (m *Model) Recommend(q Query, dst []Scored) []Scored {
 	return dst
 }
 
-// exclude bars books by a sum nothing added lifts above zero.
+// exclude bars books by a sum nothing added lifts above barred.
 func (m *Model) exclude(s *scratch, books []int32) {
 	for _, b := range books {
 		if b >= 0 && int(b) < len(s.sum) && s.sum[b] == 0 {
@@ -87,7 +93,12 @@ func (m *Model) exclude(s *scratch, books []int32) {
 	}
 }
 
-const barredSum = -1e37
+const (
+	barredSum = -1e37
+	barred    = barredSum / 2
+	// nought stands for a sum of 0 that is one.
+	nought = math.SmallestNonzeroFloat32
+)
 
 func (m *Model) accumulate(s *scratch, own []Own) {
 	for _, o := range latest(own) {
@@ -102,21 +113,35 @@ func (m *Model) accumulate(s *scratch, own []Own) {
 			if v == 0 {
 				s.touched = append(s.touched, b)
 			}
-			s.sum[b] = v + w*weights[k]
+			if v += w * weights[k]; v == 0 {
+				v = nought
+			}
+			s.sum[b] = v
 		}
 	}
 }
 
 // selectBest leaves the best of the category in s.best and clears the sums.
 func (m *Model) selectBest(s *scratch, category uint8, limit int) {
-	s.best.keys, s.best.limit = s.best.keys[:0], limit
+	first := &s.best
+	if s.reader.known {
+		first = &s.linear
+	}
+	first.keys, first.limit = first.keys[:0], limit
 	for _, b := range s.touched {
 		if category != 0 && m.categories[b] != category {
 			continue
 		}
-		if key := rankKey(s.sum[b]+m.prior[b], b); !s.best.full() || key > s.best.least() {
-			s.best.add(key)
+		v := s.sum[b]
+		if v <= barred {
+			continue
 		}
+		if key := rankKey(v+m.prior[b], b); !first.full() || key > first.least() {
+			first.add(key)
+		}
+	}
+	if s.reader.known {
+		m.addFactors(s, category, limit)
 	}
 	// Of the others only the prior speaks, and they are in its order.
 	for _, b := range m.popular(category) {
@@ -138,21 +163,55 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 	s.touched, s.barred = s.touched[:0], s.barred[:0]
 }
 
+// addFactors selects anew with what the factors say, beginning with the best
+// without them. Of the others it looks only at those that could be among the
+// best if their factors pointed straight at the reader (Cauchy and Schwarz).
+func (m *Model) addFactors(s *scratch, category uint8, limit int) {
+	s.best.keys, s.best.limit = s.best.keys[:0], limit
+	for _, key := range s.linear.keys {
+		l := rankOf(key)
+		s.best.add(rankKey(l.Score+s.reader.likes(m, l.Book), l.Book))
+	}
+	if !s.linear.full() {
+		return // these were all
+	}
+	least := s.linear.least()
+	for _, b := range s.touched {
+		if category != 0 && m.categories[b] != category {
+			continue
+		}
+		v := s.sum[b]
+		if v <= barred {
+			continue
+		}
+		v += m.prior[b]
+		if rankKey(v+s.reader.length*m.length[b], b) <= s.best.least() || rankKey(v, b) >= least {
+			continue
+		}
+		if key := rankKey(v+s.reader.likes(m, b), b); key > s.best.least() {
+			s.best.add(key)
+		}
+	}
+}
+
 // popular are the books of a category, or all for 0, by falling prior.
 func (m *Model) popular(category uint8) []int32 {
 	return m.order[m.shelves[category].from:m.shelves[category].to]
 }
 
 // Similar appends to dst the books that are most read together with one, best
-// first; none when too few have read it. The score is the weight as a neighbour.
+// first; none when too few have read it. The score is the weight as a neighbour;
+// a book that speaks against another is not like it.
 func (m *Model) Similar(book int32, limit int, dst []Scored) []Scored {
 	if book < 0 || int(book) >= len(m.prior) || limit <= 0 {
 		return dst
 	}
 	books, weights := m.near.of(book)
-	keys := make([]uint64, len(books))
+	keys := make([]uint64, 0, len(books))
 	for k, b := range books {
-		keys[k] = rankKey(weights[k], b)
+		if weights[k] > 0 {
+			keys = append(keys, rankKey(weights[k], b))
+		}
 	}
 	slices.Sort(keys)
 	for _, key := range slices.Backward(keys[max(0, len(keys)-limit):]) {

@@ -57,9 +57,10 @@ func learn(ctx context.Context, d *Dataset, o Options) (*Model, Parameters, erro
 			return nil, p, fmt.Errorf("choose parameters: %w", err)
 		}
 	}
+	start := t.start
 	*t = tuner{} // its memory is needed
 
-	m, err := fit(ctx, d, p, n, func(done int) { o.Progress.report("training", done, d.Books()) })
+	m, err := fit(ctx, d, p, start, o.Seed, n, func(done int) { o.Progress.report("training", done, d.Books()) })
 	if err != nil {
 		return nil, p, err
 	}
@@ -69,14 +70,55 @@ func learn(ctx context.Context, d *Dataset, o Options) (*Model, Parameters, erro
 	return m, p, m.seal()
 }
 
-// fit trains on all of d by given parameters.
-func fit(ctx context.Context, d *Dataset, p Parameters, workers int, done func(int)) (*Model, error) {
+// fit trains on all of d by given parameters. The factors begin at start, when
+// given. done is told how far that is, out of the number of books.
+func fit(ctx context.Context, d *Dataset, p Parameters, start *factors, seed uint64, workers int, done func(int)) (*Model, error) {
 	m := newMatrix(d, func(e int) float32 { return d.weigh(p, e) })
-	near, err := connect(ctx, m, p, workers, done)
+	stages := 1
+	if p.Regression > 0 {
+		stages += 2
+	}
+	if p.Factors > 0 {
+		stages++
+	}
+	stage := -1
+	next := func() func(int) {
+		stage++
+		if done == nil {
+			return nil
+		}
+		before := stage * m.books
+		return func(n int) { done((before + n) / stages) }
+	}
+	near, err := connect(ctx, m, p, workers, next())
 	if err != nil {
 		return nil, err
 	}
-	return newModel(d, m, near, p), nil
+	if p.Regression > 0 {
+		e, err := gather(ctx, m, workers, next())
+		if err != nil {
+			return nil, err
+		}
+		r, err := e.regress(ctx, []float64{p.Ridge}, workers, next())
+		if err != nil {
+			return nil, err
+		}
+		near = near.plus(r[0], float32(p.Regression))
+	}
+	var f *factors
+	if p.Factors > 0 {
+		rounds := factorRounds
+		var from []float32
+		if start != nil {
+			rounds, from = refiningRounds, start.raw
+		}
+		f, err = factorise(ctx, m, p.Unobserved, factorWidth(m.books), rounds, from, seed, workers, next())
+		if err != nil {
+			return nil, err
+		}
+		f.raw = nil
+	}
+	return newModel(d, m, near, f, p), nil
 }
 
 // judge chooses the parameters unless they are given, and fills in the metrics.
@@ -92,6 +134,10 @@ func (t *tuner) judge(ctx context.Context, p Parameters, o Options, metrics map[
 		return p, err
 	}
 	popular, err := t.popularity(ctx, p)
+	if err != nil {
+		return p, err
+	}
+	p, got, err = t.blend(ctx, p, got, o, metrics)
 	if err != nil {
 		return p, err
 	}
@@ -118,7 +164,7 @@ func (d *Dataset) learnable() bool {
 }
 
 // newModel puts a model together that can answer.
-func newModel(d *Dataset, m *matrix, near *neighbours, p Parameters) *Model {
+func newModel(d *Dataset, m *matrix, near *neighbours, f *factors, p Parameters) *Model {
 	model := &Model{
 		books:      d.books,
 		categories: d.categories,
@@ -132,6 +178,9 @@ func newModel(d *Dataset, m *matrix, near *neighbours, p Parameters) *Model {
 			Parameters:    p.Map(),
 			FormatVersion: formatVersion,
 		},
+	}
+	if f != nil {
+		model.factors = factors{width: f.width, point: f.point}
 	}
 	model.prepare()
 	return model

@@ -192,7 +192,7 @@ func TestProgressEndsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"choosing parameters", "training"}; !slices.Equal(stages, want) {
+	if want := []string{"choosing parameters", "blending", "training"}; !slices.Equal(stages, want) {
 		t.Errorf("stages %v, want %v", stages, want)
 	}
 	for stage, at := range last {
@@ -211,7 +211,8 @@ func TestTheGate(t *testing.T) {
 		{"a good model", func(*Model) {}, true},
 		{"a neighbour weight that is no number", func(m *Model) { m.near.weight[3] = float32(math.NaN()) }, false},
 		{"an infinite weight", func(m *Model) { m.near.weight[0] = float32(math.Inf(1)) }, false},
-		{"a negative weight", func(m *Model) { m.near.weight[0] = -1 }, false},
+		{"a book that speaks against another", func(m *Model) { m.near.weight[0] = -1 }, true},
+		{"a weight of nothing", func(m *Model) { m.near.weight[0] = 0 }, false},
 		{"a prior that is no number", func(m *Model) { m.prior[5] = float32(math.NaN()) }, false},
 		{"a metric that is no number", func(m *Model) { m.info.Metrics[metricRecall] = math.NaN() }, false},
 		{"no better than popularity", func(m *Model) {

@@ -31,6 +31,8 @@ type tuner struct {
 	matrix  *matrix
 	probes  []probe
 	counts  []row
+
+	start *factors // those of the trial, for those of all data to begin with
 }
 
 // choose returns the best parameters found, beginning at start, and how good
@@ -108,7 +110,7 @@ func (t *tuner) try(ctx context.Context, p Parameters) (quality, error) {
 	if err != nil {
 		return quality{}, err
 	}
-	q, err := t.measure(ctx, newModel(t.trial.data, t.matrix, near, p))
+	q, err := t.measure(ctx, newModel(t.trial.data, t.matrix, near, nil, p))
 	if err != nil {
 		return q, err
 	}
@@ -127,7 +129,7 @@ func (t *tuner) popularity(ctx context.Context, p Parameters) (quality, error) {
 	if err := t.count(ctx, p); err != nil {
 		return quality{}, err
 	}
-	return t.measure(ctx, newModel(t.trial.data, t.matrix, join(make([]row, t.matrix.books)), p))
+	return t.measure(ctx, newModel(t.trial.data, t.matrix, join(make([]row, t.matrix.books)), nil, p))
 }
 
 // count makes the counts that p needs, unless they are there.

@@ -14,7 +14,7 @@ const lanes = 32
 // Dot is the sum of a[i]·b[i]. It panics when b is shorter than a.
 func Dot(a, b []float32) float32 {
 	b = b[:len(a)]
-	whole := len(a) &^ (lanes - 1)
+	whole := len(a) &^ 7
 	var sum float32
 	if whole > 0 {
 		sum = dotLanes(a[:whole], b[:whole])
@@ -38,7 +38,7 @@ func AddScaled(y []float32, scale float32, x []float32) {
 }
 
 // dotLanesGo is what the assembly does, in Go: lanes partial sums, added up as
-// a tree of fixed shape.
+// a tree of fixed shape. The length is a multiple of 8.
 func dotLanesGo(a, b []float32) float32 {
 	var sums [lanes]float32
 	for len(a) >= lanes && len(b) >= lanes {
@@ -47,6 +47,9 @@ func dotLanesGo(a, b []float32) float32 {
 			sums[l] += float32(x[l] * y[l])
 		}
 		a, b = a[lanes:], b[lanes:]
+	}
+	for i, v := range a {
+		sums[i] += float32(v * b[i])
 	}
 	for width := lanes / 2; width > 0; width /= 2 {
 		for l := range width {

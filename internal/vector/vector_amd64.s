@@ -5,7 +5,8 @@
 // func dotAVX2(a, b *float32, n int) float32
 //
 // Four sums of eight lanes are the 32 partial sums of dotLanesGo, and are added
-// up in its order: 16 apart, 8, 4, 2, 1.
+// up in its order: 16 apart, 8, 4, 2, 1. What is left after the last 32 goes to
+// the first of them.
 TEXT ·dotAVX2(SB), NOSPLIT, $0-28
 	MOVQ a+0(FP), SI
 	MOVQ b+8(FP), DI
@@ -14,6 +15,8 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-28
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	SUBQ $32, CX
+	JB rest
 
 loop:
 	VMOVUPS (SI), Y4
@@ -31,8 +34,26 @@ loop:
 	ADDQ $128, SI
 	ADDQ $128, DI
 	SUBQ $32, CX
-	JNZ loop
+	JAE loop
 
+rest:
+	ADDQ $32, CX
+	JZ fold
+	VMOVUPS (SI), Y4
+	VMULPS (DI), Y4, Y4
+	VADDPS Y4, Y0, Y0
+	SUBQ $8, CX
+	JZ fold
+	VMOVUPS 32(SI), Y5
+	VMULPS 32(DI), Y5, Y5
+	VADDPS Y5, Y1, Y1
+	SUBQ $8, CX
+	JZ fold
+	VMOVUPS 64(SI), Y6
+	VMULPS 64(DI), Y6, Y6
+	VADDPS Y6, Y2, Y2
+
+fold:
 	VADDPS Y2, Y0, Y0
 	VADDPS Y3, Y1, Y1
 	VADDPS Y1, Y0, Y0

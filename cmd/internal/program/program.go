@@ -102,6 +102,17 @@ func tuneRuntime() {
 	}
 }
 
+// SaveMemory collects as often as Go does by default until the function it
+// returns is called: training has a large heap that lives long, where tuneRuntime
+// would let it grow to five times its size. GOGC, when set, is respected.
+func SaveMemory() (restore func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(100)
+	return func() { debug.SetGCPercent(before) }
+}
+
 // Version is the module version this program was built from, "(devel)" for a
 // build from a checkout.
 func Version() string {

@@ -1,0 +1,265 @@
+package recommender
+
+import (
+	"context"
+	"math"
+)
+
+// What the blend is chosen among. The evidence of a regression and of factors
+// differs from one log to another by orders of magnitude, their best parameters
+// less so when measured by it.
+var (
+	ridges = []float64{3, 10, 30, 100, 300, 1000, 3000}
+	// unobservedRatios are α as a multiple of the share of all pairs of reader and
+	// book that are read.
+	unobservedRatios = []float64{1, 3, 10, 30, 100}
+)
+
+const (
+	usualRidge = 2 // as a multiple of the mean number of readers of a book
+	usualRatio = 2 // place in unobservedRatios
+	// roughRounds learn factors well enough to choose α by.
+	roughRounds = 6
+	blendSteps  = 12 // about how many the progress has
+)
+
+// blender chooses what to add to the neighbours.
+type blender struct {
+	t          *tuner
+	p          Parameters
+	seed       uint64
+	near       *neighbours
+	prior      []float32
+	regression *neighbours
+	factors    *factors
+	steps      int
+}
+
+// blend adds to p which further parts count and how much, those that pay, and
+// to the metrics what the parts reach alone. got is what p reached before. The
+// factors of the trial are left in t.start.
+func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options, metrics map[string]float64) (Parameters, quality, error) {
+	if len(t.probes) < fewestJudges || o.Parameters != nil && p.Regression == 0 && p.Factors == 0 {
+		if o.Parameters == nil {
+			p.Regression, p.Factors = 0, 0
+		}
+		return p, got, nil
+	}
+	near, err := link(ctx, t.matrix, p, t.workers, byIndex, nil,
+		func(j int) bool { return t.counts[j].book != nil },
+		func(_, j int) row { return t.counts[j] })
+	if err != nil {
+		return p, got, err
+	}
+	t.counts, t.tried = nil, nil // their memory is needed
+	b := &blender{t: t, p: p, seed: o.Seed, near: near, prior: p.popularity(t.matrix.bookSize)}
+	if o.Parameters == nil {
+		err = b.choose(ctx)
+	} else {
+		err = b.learn(ctx)
+	}
+	if err != nil {
+		return p, got, err
+	}
+	if err := b.judge(ctx, o.Parameters == nil, got, metrics); err != nil {
+		return p, got, err
+	}
+	p = b.p
+	if p.Regression == 0 && p.Factors == 0 {
+		return p, got, nil
+	}
+	blended := b.near
+	if p.Regression > 0 {
+		blended = blended.plus(b.regression, float32(p.Regression))
+	}
+	var f *factors
+	if p.Factors > 0 {
+		f, t.start = b.factors, b.factors
+	}
+	got, err = t.measure(ctx, newModel(t.trial.data, t.matrix, blended, f, p))
+	return p, got, err
+}
+
+// learn learns the parts that the parameters ask for.
+func (b *blender) learn(ctx context.Context) error {
+	if b.p.Regression > 0 {
+		e, err := gather(ctx, b.t.matrix, b.t.workers, nil)
+		if err != nil {
+			return err
+		}
+		all, err := e.regress(ctx, []float64{b.p.Ridge}, b.t.workers, nil)
+		if err != nil {
+			return err
+		}
+		b.regression = all[0]
+	}
+	if b.p.Factors > 0 {
+		return b.factorise(ctx)
+	}
+	return nil
+}
+
+func (b *blender) factorise(ctx context.Context) (err error) {
+	b.factors, err = factorise(ctx, b.t.matrix, b.p.Unobserved, factorWidth(b.t.matrix.books), factorRounds, nil, b.seed, b.t.workers, nil)
+	return err
+}
+
+// choose finds the parameters of the parts and learns them.
+func (b *blender) choose(ctx context.Context) error {
+	m := b.t.matrix
+	e, err := gather(ctx, m, b.t.workers, nil)
+	if err != nil {
+		return err
+	}
+	start := nearest(ridges, usualRidge*average(m.bookSize))
+	// The systems of the books are put together once for the first three.
+	ready := make([]*neighbours, len(ridges))
+	solve := func(from, to int) error {
+		all, err := e.regress(ctx, ridges[from:to], b.t.workers, nil)
+		copy(ready[from:], all)
+		return err
+	}
+	if err := solve(max(start-1, 0), min(start+2, len(ridges))); err != nil {
+		return err
+	}
+	chosen := -1
+	err = b.climb(ctx, start, len(ridges),
+		func(i int) error {
+			if ready[i] == nil {
+				return solve(i, i+1)
+			}
+			return nil
+		},
+		func(i int) (*sheets, error) { return b.t.write(ctx, b.near, ready[i], nil, b.prior) },
+		func(i int) { chosen = i },
+		partRegression)
+	if err != nil {
+		return err
+	}
+	b.p.Ridge, b.regression = ridges[chosen], ready[chosen]
+
+	density := average(m.readerSize) / float64(m.books)
+	rough := max(factorWidth(m.books)/2, 32)
+	var candidate *factors
+	err = b.climb(ctx, usualRatio, len(unobservedRatios),
+		func(i int) (err error) {
+			candidate, err = factorise(ctx, m, unobservedRatios[i]*density, rough, roughRounds, nil, b.seed, b.t.workers, nil)
+			return err
+		},
+		func(int) (*sheets, error) { return b.t.write(ctx, b.near, b.regression, candidate, b.prior) },
+		func(i int) { chosen = i },
+		partRegression, partFactors)
+	if err != nil {
+		return err
+	}
+	b.p.Unobserved = unobservedRatios[chosen] * density
+	return b.factorise(ctx)
+}
+
+// nearest is the place of the value nearest to v, as ratios go.
+func nearest(values []float64, v float64) int {
+	place := 0
+	for i, candidate := range values {
+		if math.Abs(math.Log(candidate/v)) < math.Abs(math.Log(values[place]/v)) {
+			place = i
+		}
+	}
+	return place
+}
+
+// climb goes up the alternatives from start, or else down, as long as the best
+// mixture of the moving parts gets better by more than its standard error, and
+// keeps the best.
+func (b *blender) climb(ctx context.Context, start, n int, learn func(int) error, write func(int) (*sheets, error), keep func(int), moving ...int) error {
+	try := func(i int) (quality, error) {
+		if err := learn(i); err != nil {
+			return quality{}, err
+		}
+		s, err := write(i)
+		if err != nil {
+			return quality{}, err
+		}
+		b.steps++
+		b.t.progress.report("blending", min(b.steps, blendSteps-1), blendSteps)
+		_, q, err := s.search(ctx, moving...)
+		return q, err
+	}
+	at, err := try(start)
+	if err != nil {
+		return err
+	}
+	keep(start)
+	for _, step := range []int{1, -1} {
+		moved := false
+		for i := start + step; i >= 0 && i < n; i += step {
+			q, err := try(i)
+			if err != nil {
+				return err
+			}
+			if !q.beats(at) {
+				break
+			}
+			at, moved = q, true
+			keep(i)
+		}
+		if moved {
+			break
+		}
+	}
+	return nil
+}
+
+// judge decides, if it may choose, which parts count and how much, and measures
+// each alone. A part that does not make the ranking better by more than its
+// standard error is left out. before is what the neighbours reach alone.
+func (b *blender) judge(ctx context.Context, choose bool, before quality, metrics map[string]float64) error {
+	s, err := b.t.write(ctx, b.near, b.regression, b.factors, b.prior)
+	if err != nil {
+		return err
+	}
+	if choose {
+		var best mixture
+		at, err := s.measure(ctx, neighboursAlone)
+		if err != nil {
+			return err
+		}
+		for _, moving := range [][]int{{partRegression}, {partFactors}, {partRegression, partFactors}} {
+			m, q, err := s.search(ctx, moving...)
+			if err != nil {
+				return err
+			}
+			// Two parts are only compared with the better of one each.
+			if q.beats(at) {
+				best, at = m, q
+			}
+		}
+		b.p.Regression, b.p.Factors = float64(best[partRegression]), float64(best[partFactors])
+	}
+	b.t.progress.report("blending", blendSteps, blendSteps)
+	if b.p.Regression == 0 {
+		b.p.Ridge = 0
+	}
+	if b.p.Factors == 0 {
+		b.p.Unobserved = 0
+	}
+	put := func(part string, q quality) {
+		recall, ndcg := metricsOf(part)
+		metrics[recall], metrics[ndcg] = q.recall, q.ndcg
+	}
+	if b.p.Regression > 0 || b.p.Factors > 0 {
+		put(blendParts[partNeighbours], before)
+	}
+	for part, weight := range map[int]float64{partRegression: b.p.Regression, partFactors: b.p.Factors} {
+		if weight == 0 {
+			continue
+		}
+		var alone mixture
+		alone[part] = 1
+		q, err := s.measure(ctx, alone)
+		if err != nil {
+			return err
+		}
+		put(blendParts[part], q)
+	}
+	return nil
+}
