@@ -93,15 +93,6 @@ var environment = []string{
 // Environment is the names of all variables that a program of Octavo reads.
 func Environment() []string { return slices.Clone(environment) }
 
-// tuneRuntime lets the heap grow further between collections than Go's
-// default: a server that lives from small short-lived messages otherwise
-// spends a fifth of its time collecting. GOGC, when set, is respected.
-func tuneRuntime() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-}
-
 // Version is the module version this program was built from, "(devel)" for a
 // build from a checkout.
 func Version() string {
