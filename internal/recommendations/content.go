@@ -148,28 +148,39 @@ func (b *book) follows(own *book) float32 {
 	return 0
 }
 
-// like returns the accepted books that are like the reader's own, in no order:
-// of all books, or only of those nobody has read. The list is m's.
-func (c *catalogue) like(own []liked, unread bool, accept func(*book) bool, m *comparison) []candidate {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	from := c.index
-	if unread {
-		from = c.unread
-	}
+// reach says by what books are looked for.
+type reach uint8
+
+const (
+	byAuthorAndSeries reach = iota
+	byAll
+)
+
+// like returns the accepted books of an index that are like the reader's own,
+// in no order. The list is m's. c.mu is held.
+func (x index) like(c *catalogue, own []liked, by reach, accept func(*book) bool, m *comparison) []candidate {
+	m.candidates = m.candidates[:0]
 	if n := len(c.slots); len(m.marked) < n {
 		m.marked = append(m.marked, make([]bool, n-len(m.marked))...)
 	}
-	m.candidates = m.candidates[:0]
-	// What authors and series bring must not be crowded out by what tags bring.
-	for kind := range ofCategory + 1 {
-		for _, l := range own {
-			for _, f := range l.book.features {
-				if f.kind == kind {
-					c.collect(from.of(f.id), accept, m)
+	for _, l := range own {
+		c.collect(x.of(l.book.author), accept, m)
+		c.collect(x.of(l.book.series), accept, m)
+	}
+	if by == byAll {
+		// Rare things first, so that they are not crowded out.
+		for _, kind := range [...]featureKind{ofAuthor, ofTag, ofCategory} {
+			for _, l := range own {
+				for _, f := range l.book.features {
+					if f.kind == kind {
+						c.collect(x.of(f.id), accept, m)
+					}
 				}
 			}
 		}
+	}
+	if len(m.candidates) == 0 {
+		return nil
 	}
 	for _, l := range own {
 		m.add(l.book, l.weight)
@@ -187,6 +198,23 @@ func (c *catalogue) like(own []liked, unread bool, accept func(*book) bool, m *c
 	}
 	m.clear()
 	return m.candidates
+}
+
+// newLike returns accepted books nobody has read; see index.like.
+func (c *catalogue) newLike(own []liked, by reach, accept func(*book) bool, m *comparison) []candidate {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.unread.like(c, own, by, accept, m)
+}
+
+// booksLike returns accepted books of all there are, the most alike first, of
+// those the most popular.
+func (c *catalogue) booksLike(own []liked, accept func(*book) bool, popularity func(*book) int64, m *comparison) []candidate {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	candidates := c.index.like(c, own, byAll, accept, m)
+	sortCandidates(candidates, popularity)
+	return candidates
 }
 
 // sortCandidates puts the most alike first, of those the most popular.

@@ -46,7 +46,7 @@ func TestLikeness(t *testing.T) {
 			var m comparison
 			own := []liked{{c.get(test.own), 0.5}}
 			var got float32
-			for _, found := range c.like(own, false, anyBook, &m) {
+			for _, found := range c.index.like(c, own, byAll, anyBook, &m) {
 				if found.book.id == test.new {
 					got = found.score
 				}
@@ -72,7 +72,7 @@ func TestTermsAddUpToTheScore(t *testing.T) {
 		for range 1 + random.IntN(10) {
 			own = append(own, liked{books[random.IntN(len(books))], random.Float32()})
 		}
-		found := slices.Clone(c.like(own, true, anyBook, &m))
+		found := slices.Clone(c.newLike(own, byAll, anyBook, &m))
 		for _, candidate := range found {
 			if candidate.book.id%2 == 0 {
 				t.Fatalf("book %d has readers", candidate.book.id)
@@ -204,14 +204,18 @@ func TestComparingIsBounded(t *testing.T) {
 		own = append(own, liked{b, 1})
 	}
 	var m comparison
-	if found := c.like(own, true, anyBook, &m); len(found) > mostCandidates || len(found) < newestOfList {
+	if found := c.newLike(own, byAll, anyBook, &m); len(found) > mostCandidates || len(found) < newestOfList {
 		t.Errorf("%d books compared, want at most %d", len(found), mostCandidates)
 	}
 }
 
 func BenchmarkLike(b *testing.B) {
-	for _, books := range []int{1_000, 100_000} {
-		b.Run(fmt.Sprint(books, "books"), func(b *testing.B) {
+	for _, test := range []struct {
+		books int
+		by    reach
+	}{{1_000, byAll}, {100_000, byAll}, {1_000, byAuthorAndSeries}, {100_000, byAuthorAndSeries}} {
+		books := test.books
+		b.Run(fmt.Sprint(books, "books/reach", test.by), func(b *testing.B) {
 			random := rand.New(rand.NewPCG(9, 10))
 			c := newCatalogue()
 			listings := make([]listing, books)
@@ -230,7 +234,7 @@ func BenchmarkLike(b *testing.B) {
 			var m comparison
 			b.ReportAllocs()
 			for b.Loop() {
-				c.like(own, true, anyBook, &m)
+				c.newLike(own, test.by, anyBook, &m)
 			}
 		})
 	}

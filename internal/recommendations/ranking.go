@@ -127,12 +127,12 @@ type session struct {
 	byAuthor  []int32
 
 	// The list in the making.
-	first      int // where it begins in suggestions
-	category   uint8
-	limit      int
-	perAuthor  int
-	candidates []candidate // new books for it
-	reserved   []candidate // those of them that have a place in it, until they are in
+	first     int // where it begins in suggestions
+	category  uint8
+	limit     int
+	perAuthor int
+	reserved  []candidate // new books that have a place in it
+	placed    int         // how many of them are in it
 
 	suggestions []suggestion
 	reasons     []reason
@@ -163,8 +163,8 @@ func (c *session) end() {
 	clear(c.skip)
 	clear(c.liked)
 	clear(c.compared.candidates)
-	clear(c.reserved[:cap(c.reserved)])
-	c.candidates, c.reserved = nil, c.reserved[:0]
+	clear(c.reserved)
+	c.reserved = c.reserved[:0]
 	c.model, c.tie, c.loaded = nil, nil, false
 	c.taken = c.taken[:0]
 	c.suggestions = c.suggestions[:0]
@@ -215,7 +215,7 @@ func (c *session) rank(q *question) answer {
 			c.explain(&a.suggestions[i], q.reasons)
 		}
 	}
-	if a.history > 0 && (c.model != nil || len(c.candidates) > 0) {
+	if c.model != nil && len(c.own) > 0 || len(c.liked) > 0 {
 		c.s.metrics.personal.Inc()
 	} else {
 		c.s.metrics.popular.Inc()
@@ -228,7 +228,7 @@ func (c *session) fill(q *question) {
 	if c.model != nil {
 		c.addFromModel(q.diversity)
 	}
-	c.reserved = c.reserved[:0]
+	c.reserved, c.placed = c.reserved[:0], 0
 	c.addFromContent()
 	c.addFromCatalogue(q)
 }
@@ -249,11 +249,11 @@ func (c *session) add(s suggestion) bool {
 			byAuthor++
 		}
 	}
-	for i := range c.reserved {
-		if c.reserved[i].book.id == s.book.id {
+	for _, later := range c.reserved[c.placed:] {
+		if later.book.id == s.book.id {
 			return false
 		}
-		if c.reserved[i].book.author == s.book.author {
+		if later.book.author == s.book.author {
 			byAuthor++
 		}
 	}
@@ -407,10 +407,9 @@ func (c *session) addFromModel(diversity float32) {
 				moved = true
 				continue
 			}
-			if len(c.reserved) > 0 && (len(c.suggestions)-c.first)%newBookEvery == newBookPlace {
-				next := c.reserved[0]
-				c.reserved = c.reserved[1:]
-				c.add(c.newBook(next, math.MaxFloat32))
+			if c.placed < len(c.reserved) && (len(c.suggestions)-c.first)%newBookEvery == newBookPlace {
+				c.placed++
+				c.add(c.newBook(c.reserved[c.placed-1], math.MaxFloat32))
 			}
 			if c.missing() == 0 {
 				break
@@ -457,21 +456,22 @@ func (c *session) excludeFullAuthors() {
 	}
 }
 
-// findNewBooks compares the books that the model has not learnt with the
-// reader's own, and reserves the places of the best.
+// findNewBooks compares books that the model has not learnt with the reader's
+// own, and reserves the places of the best: of their authors and series only,
+// which is little work and done for every answer.
 func (c *session) findNewBooks() {
-	c.candidates, c.reserved = nil, c.reserved[:0]
+	c.liked, c.reserved = c.liked[:0], c.reserved[:0]
 	if c.s.catalogue.unreadBooks.Load() == 0 || len(c.own)+len(c.strangers) == 0 {
 		return
 	}
 	c.gatherLiked()
-	c.candidates = c.s.catalogue.like(c.liked, true, c.mayBeNew, &c.compared)
 	if c.model == nil {
 		return
 	}
+	candidates := c.s.catalogue.newLike(c.liked, byAuthorAndSeries, c.mayBeNew, &c.compared)
 	for range (c.limit + newBookEvery - newBookPlace - 1) / newBookEvery {
 		best := candidate{score: -1}
-		for _, found := range c.candidates {
+		for _, found := range candidates {
 			if (found.score > best.score || found.score == best.score && found.book.id < best.book.id) &&
 				c.deserves(found.book) {
 				best = found
@@ -532,11 +532,12 @@ func (c *session) mayBeNew(b *book) bool {
 
 // addFromContent adds the new books that are like the reader's own.
 func (c *session) addFromContent() {
-	if c.missing() == 0 {
+	if c.missing() == 0 || len(c.liked) == 0 {
 		return
 	}
-	sortCandidates(c.candidates, c.popularity)
-	for _, found := range c.candidates {
+	candidates := c.s.catalogue.newLike(c.liked, byAll, c.mayBeNew, &c.compared)
+	sortCandidates(candidates, c.popularity)
+	for _, found := range candidates {
 		if c.missing() == 0 {
 			return
 		}
@@ -646,9 +647,7 @@ func (c *session) similar(id int32, limit int) ([]suggestion, error) {
 	if c.missing() > 0 {
 		another := func(like *book) bool { return like.id != id }
 		c.liked = append(c.liked[:0], liked{book: b, weight: 1})
-		candidates := c.s.catalogue.like(c.liked, false, another, &c.compared)
-		sortCandidates(candidates, c.popularity)
-		for _, found := range candidates {
+		for _, found := range c.s.catalogue.booksLike(c.liked, another, c.popularity, &c.compared) {
 			if c.missing() == 0 {
 				break
 			}
