@@ -98,9 +98,7 @@ func (c *evaluateCommand) Run(ctx context.Context) error {
 	}
 	bars := newProgress(os.Stderr)
 	config.Progress = bars.report
-	restore := program.SaveMemory()
 	result, err := recommender.Evaluate(ctx, config)
-	restore()
 	bars.Close()
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -67,6 +68,25 @@ func TestCategoriesAreNamedInAnyWay(t *testing.T) {
 	for _, name := range []string{"unspecified", "cats", "CATEGORY_MYSTERY"} {
 		if got, err := parseCategory(name); err == nil {
 			t.Errorf("parseCategory(%q) = %v, want an error", name, got)
+		}
+	}
+}
+
+func TestNewBooksArePrintedAsSuch(t *testing.T) {
+	var table bytes.Buffer
+	if err := printTable(&table, &recommendationsv1.RecommendResponse{
+		Recommendations: []*recommendationsv1.Recommendation{
+			{Id: 7, Title: "Emma", Reasons: []*recommendationsv1.Reason{
+				{Kind: recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK, BookId: 3, Title: "Persuasion", Share: 1},
+			}},
+			{Id: 8, Title: "Lady Susan", Reasons: []*recommendationsv1.Reason{{Kind: recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK, Share: 1}}},
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"new, like Persuasion 100 %", "new 100 %"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table is\n%s\nwant %q in it", &table, want)
 		}
 	}
 }

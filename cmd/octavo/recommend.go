@@ -71,8 +71,15 @@ func printTable(out io.Writer, answer *recommendationsv1.RecommendResponse) erro
 		reasons := make([]string, 0, len(book.GetReasons()))
 		for _, reason := range book.GetReasons() {
 			title := reason.GetTitle()
-			if reason.GetKind() == recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER {
+			switch reason.GetKind() {
+			case recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER:
 				title = "best seller"
+			case recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK:
+				title = "new, like " + title
+				if reason.GetBookId() == 0 {
+					title = "new"
+				}
+			default:
 			}
 			reasons = append(reasons, fmt.Sprintf("%s %.0f %%", title, 100*reason.GetShare()))
 		}

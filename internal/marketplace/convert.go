@@ -97,16 +97,24 @@ func (s *shop) reason(r *recommendationsv1.Reason, own shelf) (view.Reason, bool
 	told := view.Reason{Percent: percent(r.GetShare())}
 	switch r.GetKind() {
 	case recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK:
-		told.Lead, told.Title = own.lead(r.GetBookId()), r.GetTitle()
-		if book := s.known.find(r.GetBookId()); book != nil {
-			told.Href = book.Href
-		} else {
-			told.Href = view.BookPath(r.GetBookId(), r.GetTitle())
-		}
+		told.Lead = own.lead(r.GetBookId())
 	case recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER:
 		told.Lead = "A best seller"
+		return told, true
+	case recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK:
+		if r.GetBookId() == 0 {
+			told.Lead = "New here"
+			return told, true
+		}
+		told.Lead = "New here, like"
 	default:
 		return told, false
+	}
+	told.Title = r.GetTitle()
+	if book := s.known.find(r.GetBookId()); book != nil {
+		told.Href = book.Href
+	} else {
+		told.Href = view.BookPath(r.GetBookId(), r.GetTitle())
 	}
 	return told, true
 }

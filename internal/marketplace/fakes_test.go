@@ -284,6 +284,7 @@ type fakeRecommendations struct {
 	asked   []*recommendationsv1.RecommendRequest
 	similar []int32
 	stale   bool
+	reason  *recommendationsv1.Reason // the only one, when set
 }
 
 func (f *fakeRecommendations) requests() []*recommendationsv1.RecommendRequest {
@@ -332,6 +333,9 @@ func (f *fakeRecommendations) answer(r *recommendationsv1.RecommendRequest, with
 var shares = []float32{0.62, 0.21, 0.004}
 
 func (f *fakeRecommendations) reasons(own []int32, limit int) []*recommendationsv1.Reason {
+	if f.reason != nil {
+		return []*recommendationsv1.Reason{f.reason}
+	}
 	if len(own) == 0 {
 		return []*recommendationsv1.Reason{{Kind: recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER, Share: 1}}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 )
 
 // browser visits a storefront: it keeps cookies and does not follow redirects.
@@ -162,6 +163,20 @@ func TestHomeOfAReaderHasExactReasons(t *testing.T) {
 		"Best sellers",
 	)
 	wantsNot(t, page, "Choose a demo reader")
+}
+
+func TestNewBooksAreSaidToBeNew(t *testing.T) {
+	services := library()
+	b := open(t, services.config(t))
+	b.send("/reader", "reader", "17")
+	services.recommendations.reason = &recommendationsv1.Reason{
+		Kind: recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK, BookId: 4, Title: "Republic", Share: 0.9,
+	}
+	wants(t, b.get("/"), "New here, like Republic · 90 %")
+	services.recommendations.reason = &recommendationsv1.Reason{Kind: recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK, Share: 1}
+	page := b.get("/")
+	wants(t, page, "New here")
+	wantsNot(t, page, "New here, like")
 }
 
 func TestABookOnlyOpenedIsSaidToBeLookedAt(t *testing.T) {

@@ -61,12 +61,17 @@ func toSuggestions(suggestions []suggestion) []*recommendationsv1.Recommendation
 }
 
 func toReason(r reason, m *recommendationsv1.Reason) {
-	m.Share = r.share
-	if r.book == nil {
+	switch r.kind {
+	case yourBook:
+		m.Kind = recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK
+	case bestSeller:
 		m.Kind = recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER
-		return
+	case newBook:
+		m.Kind = recommendationsv1.ReasonKind_REASON_KIND_NEW_BOOK
 	}
-	m.Kind = recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK
-	m.BookId = r.book.id
-	m.Title = r.book.title
+	m.Share = r.share
+	if r.book != nil {
+		m.BookId = r.book.id
+		m.Title = r.book.title
+	}
 }

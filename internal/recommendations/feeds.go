@@ -135,9 +135,9 @@ func (s *service) followCatalogue(ctx context.Context, client catalogv1.CatalogS
 			return client.WatchBooks(ctx, &catalogv1.WatchBooksRequest{AfterPosition: after})
 		},
 		apply: func(p *catalogv1.WatchBooksResponse) {
-			books := make([]*book, len(p.GetBooks()))
+			books := make([]listing, len(p.GetBooks()))
 			for i, b := range p.GetBooks() {
-				books[i] = bookFrom(b)
+				books[i] = listingFrom(b)
 			}
 			s.catalogue.put(books)
 		},
@@ -171,19 +171,24 @@ func eventFrom(i *readersv1.Interaction) recommender.Event {
 	}
 }
 
-// bookFrom keeps of a book what answers need. A category of a newer contract
+// listingFrom keeps of a book what answers need. A category of a newer contract
 // counts as not known.
-func bookFrom(b *catalogv1.Book) *book {
+func listingFrom(b *catalogv1.Book) listing {
 	category := b.GetCategory()
 	if category < 0 || category >= categories {
 		category = 0
 	}
-	return &book{
-		id:         b.GetId(),
-		category:   uint8(category),
-		year:       b.GetYear(),
-		title:      b.GetTitle(),
-		authors:    b.GetAuthors(),
-		popularity: b.GetPopularity(),
+	return listing{
+		book: &book{
+			id:         b.GetId(),
+			category:   uint8(category),
+			year:       b.GetYear(),
+			title:      b.GetTitle(),
+			authors:    b.GetAuthors(),
+			popularity: b.GetPopularity(),
+			place:      b.GetSeriesPosition(),
+		},
+		series: b.GetSeries(),
+		tags:   b.GetTags(),
 	}
 }

@@ -61,6 +61,13 @@ func (m *model) books(c *catalogue) *resolved {
 	return r
 }
 
+// learnt reports whether the model knows a book by its readers. One that had
+// none when the model was trained is as new to it as one it never heard of.
+func (m *model) learnt(book int32) bool {
+	index, known := m.Index(book)
+	return known && m.Readers(index) > 0
+}
+
 // use is false when the model has been closed.
 func (m *model) use() bool {
 	for {
@@ -86,6 +93,9 @@ type holder struct {
 	log     *slog.Logger
 	metrics *metrics
 	current atomic.Pointer[model]
+	// learn is told which books a new model knows by their readers, before the
+	// one in use goes.
+	learn func(learnt func(book int32) bool)
 
 	// What was refused last and why; of the watching goroutine only.
 	refused   string
@@ -142,6 +152,7 @@ func (h *holder) look(ctx context.Context) {
 	}
 	h.refused, h.complaint = "", ""
 	h.current.Store(m)
+	h.learn(m.learnt)
 	if old != nil {
 		old.release()
 	}

@@ -2,6 +2,7 @@ package recommendations
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -17,10 +18,19 @@ const (
 	// All that were seen are left out of it, however many.
 	maxOwn = 200
 
-	// maxRounds bounds how often a ranking is made anew because the catalogue
-	// has moved books to other categories since the training.
-	maxRounds = 4
+	// maxMoved bounds how often a ranking is made anew because the catalogue has
+	// moved books to other categories since the training.
+	maxMoved = 4
+
+	// A new book can have the fifth place of each ten, if the reader has one of
+	// its series or its author on a shelf.
+	newBookEvery = 10
+	newBookPlace = 4
 )
+
+// onShelf is the least that a book counts that the reader has done more with
+// than look at it.
+var onShelf = recommender.Opinion{}.Apply(recommender.Event{Kind: recommender.Want}).Weight
 
 // question is a request for one list.
 type question struct {
@@ -32,22 +42,49 @@ type question struct {
 	excluded  []int32
 	diversity float32
 	reasons   int
+	perAuthor int // 0 for the default
+}
+
+// authorCap is how many books of one author an answer has before all others.
+func (q *question) authorCap() int {
+	if q.perAuthor > 0 {
+		return q.perAuthor
+	}
+	return max(2, q.limit/5)
 }
 
 // suggestion is one book of an answer.
 type suggestion struct {
 	book    *book
-	index   int32 // in the model; -1 when popularity alone suggested it
+	index   int32 // in the model, when source is fromModel
+	source  suggester
 	score   float32
 	reasons []reason
 }
 
-// reason is one term of the sum that ranked a book. Without a book it is that
-// of the many readers the suggested book has.
+// suggester is what put a book into an answer.
+type suggester uint8
+
+const (
+	fromModel      suggester = iota
+	fromContent              // it is like the reader's own books
+	fromPopularity           // of the catalogue
+)
+
+// reason is one term of the sum that ranked a book.
 type reason struct {
-	book  *book
+	kind  reasonKind
+	book  *book // the reader's own, where there is one
 	share float32
 }
+
+type reasonKind uint8
+
+const (
+	yourBook reasonKind = iota
+	bestSeller
+	newBook
+)
 
 // answer is one list. Its memory belongs to the session.
 type answer struct {
@@ -77,15 +114,34 @@ type session struct {
 	loaded  bool
 	entries []entry
 
-	own     []recommender.Own
-	exclude []int32 // indices of the model
-	skip    map[int32]struct{}
-	taken   []int32 // ids of the books given in this session
-	scored  []recommender.Scored
-	shares  []recommender.Share
+	own       []recommender.Own
+	strangers []stranger // books of the reader's own that the model does not know
+	exclude   []int32    // indices of the model
+	barred    []int32    // ids of books not to suggest that the model has not learnt, in order
+	skip      map[int32]struct{}
+	taken     []int32 // ids of the books given in this session
+	scored    []recommender.Scored
+	shares    []recommender.Share
+	liked     []liked
+	compared  comparison
+	byAuthor  []int32
+
+	// The list in the making.
+	first     int // where it begins in suggestions
+	category  uint8
+	limit     int
+	perAuthor int
+	reserved  []candidate // new books that have a place in it
+	placed    int         // how many of them are in it
 
 	suggestions []suggestion
 	reasons     []reason
+}
+
+// stranger is a book of the reader's own that the model does not know.
+type stranger struct {
+	book   int32
+	weight float32
 }
 
 // begin starts a session, to be ended with end.
@@ -105,6 +161,10 @@ func (c *session) end() {
 	clear(c.suggestions)
 	clear(c.reasons)
 	clear(c.skip)
+	clear(c.liked)
+	clear(c.compared.candidates)
+	clear(c.reserved)
+	c.reserved = c.reserved[:0]
 	c.model, c.tie, c.loaded = nil, nil, false
 	c.taken = c.taken[:0]
 	c.suggestions = c.suggestions[:0]
@@ -127,34 +187,84 @@ func (s *service) await(ctx context.Context, least int64) (known int64, stale bo
 	return s.log.position.get(), !reached
 }
 
-// rank answers one question: what the model says, then, where that does not
-// fill the list, the most popular books of the catalogue.
+// rank answers one question: what the model says, in which new books have
+// their places, then new books like the reader's own, then the most popular
+// books of the catalogue; and only when all that leaves the list short, what
+// the authors' cap has held back, in the same order.
 func (c *session) rank(q *question) answer {
 	c.read(q)
-	a := answer{category: q.category, history: len(c.own)}
+	c.first, c.category, c.limit = len(c.suggestions), q.category, q.limit
 	if q.favourite > 0 {
-		a.category = c.favourite(q.favourite)
+		c.category = c.favourite(q.favourite)
 	}
-	first := len(c.suggestions)
-	if c.model != nil {
-		c.fromModel(q, a.category)
+	c.perAuthor = q.authorCap()
+	c.findNewBooks()
+	c.fill(q)
+	if c.missing() > 0 && c.perAuthor < c.limit {
+		c.perAuthor = c.limit
+		c.fill(q)
 	}
-	if len(c.suggestions)-first < q.limit {
-		c.fromCatalogue(q, a.category, q.limit-(len(c.suggestions)-first))
+	a := answer{
+		category:    c.category,
+		history:     len(c.own) + len(c.strangers),
+		suggestions: c.suggestions[c.first:len(c.suggestions):len(c.suggestions)],
 	}
-	a.suggestions = c.suggestions[first:len(c.suggestions):len(c.suggestions)]
 	for i := range a.suggestions {
 		c.taken = append(c.taken, a.suggestions[i].book.id)
 		if q.reasons > 0 {
 			c.explain(&a.suggestions[i], q.reasons)
 		}
 	}
-	if c.model != nil && len(c.own) > 0 {
+	if c.model != nil && len(c.own) > 0 || len(c.liked) > 0 {
 		c.s.metrics.personal.Inc()
 	} else {
 		c.s.metrics.popular.Inc()
 	}
 	return a
+}
+
+// fill adds what there is under the authors' cap.
+func (c *session) fill(q *question) {
+	if c.model != nil {
+		c.addFromModel(q.diversity)
+	}
+	c.reserved, c.placed = c.reserved[:0], 0
+	c.addFromContent()
+	c.addFromCatalogue(q)
+}
+
+// missing is how many books the list still needs.
+func (c *session) missing() int { return c.limit - (len(c.suggestions) - c.first) }
+
+// add appends a book to the list, unless the list has enough of its author or
+// has it already; books with a place reserved count as in it. No book has a higher score than the one before it.
+func (c *session) add(s suggestion) bool {
+	byAuthor := 0
+	list := c.suggestions[c.first:]
+	for i := range list {
+		if list[i].book.id == s.book.id {
+			return false
+		}
+		if list[i].book.author == s.book.author {
+			byAuthor++
+		}
+	}
+	for _, later := range c.reserved[c.placed:] {
+		if later.book.id == s.book.id {
+			return false
+		}
+		if later.book.author == s.book.author {
+			byAuthor++
+		}
+	}
+	if s.book.author != 0 && byAuthor >= c.perAuthor {
+		return false
+	}
+	if len(list) > 0 {
+		s.score = min(s.score, list[len(list)-1].score)
+	}
+	c.suggestions = append(c.suggestions, s)
+	return true
 }
 
 // read puts together the reader's own books and those that must not be in the
@@ -167,7 +277,8 @@ func (c *session) read(q *question) {
 		}
 		c.reader, c.loaded = q.reader, true
 	}
-	c.own, c.exclude = c.own[:0], c.exclude[:0]
+	c.own, c.strangers = c.own[:0], c.strangers[:0]
+	c.exclude, c.barred = c.exclude[:0], c.barred[:0]
 	recent := len(q.recent)
 	first, liked := len(c.entries), 0
 	for first > 0 && liked < maxOwn-recent {
@@ -179,16 +290,16 @@ func (c *session) read(q *question) {
 	for i, e := range c.entries {
 		opinion := e.state.opinion()
 		index, known := c.index(e.book)
-		if known && opinion.Seen {
-			c.exclude = append(c.exclude, index)
+		if opinion.Seen {
+			c.bar(e.book, index, known)
 		}
-		if i >= first && opinion.Weight > 0 && known && !slices.Contains(q.recent, e.book) {
-			c.own = append(c.own, recommender.Own{Book: index, Weight: opinion.Weight})
+		if i >= first && opinion.Weight > 0 && !slices.Contains(q.recent, e.book) {
+			c.count(e.book, index, known, opinion.Weight)
 		}
 	}
 	for i, id := range q.recent {
 		index, known := c.index(id)
-		if !known || slices.Contains(q.recent[i+1:], id) {
+		if slices.Contains(q.recent[i+1:], id) {
 			continue
 		}
 		weight := recentWeight
@@ -198,21 +309,37 @@ func (c *session) read(q *question) {
 				continue // a glance does not undo a dislike
 			}
 		}
-		c.own = append(c.own, recommender.Own{Book: index, Weight: weight})
-		c.exclude = append(c.exclude, index)
+		c.count(id, index, known, weight)
+		c.bar(id, index, known)
 	}
-	for _, id := range q.excluded {
-		if index, known := c.index(id); known {
-			c.exclude = append(c.exclude, index)
-		}
-	}
-	for _, id := range c.taken {
-		if index, known := c.index(id); known {
-			c.exclude = append(c.exclude, index)
+	for _, ids := range [...][]int32{q.excluded, c.taken} {
+		for _, id := range ids {
+			index, known := c.index(id)
+			c.bar(id, index, known)
 		}
 	}
 	if c.tie != nil {
 		c.exclude = append(c.exclude, c.tie.missing...)
+	}
+	slices.Sort(c.barred)
+}
+
+// count makes a book one of the reader's own.
+func (c *session) count(id, index int32, known bool, weight float32) {
+	if known {
+		c.own = append(c.own, recommender.Own{Book: index, Weight: weight})
+	} else {
+		c.strangers = append(c.strangers, stranger{book: id, weight: weight})
+	}
+}
+
+// bar keeps a book out of the answer.
+func (c *session) bar(id, index int32, known bool) {
+	if known {
+		c.exclude = append(c.exclude, index)
+	}
+	if !known || c.model == nil || c.model.Readers(index) == 0 {
+		c.barred = append(c.barred, id)
 	}
 }
 
@@ -259,37 +386,189 @@ func (c *session) favourite(n int) uint8 {
 	}
 }
 
-// fromModel appends the model's suggestions. A book that stands in another
-// category than when the model was trained is left to fromCatalogue.
-func (c *session) fromModel(q *question, category uint8) {
-	query := recommender.Query{Own: c.own, Category: category, Limit: q.limit, Diversity: q.diversity}
-	first := len(c.suggestions)
-	for range maxRounds {
-		query.Exclude = c.exclude
+// addFromModel adds the model's suggestions in their order. A book that stands
+// in another category than when the model was trained is left to
+// addFromCatalogue.
+func (c *session) addFromModel(diversity float32) {
+	query := recommender.Query{Own: c.own, Category: c.category, Diversity: diversity}
+	reached, moves := len(c.exclude), 0
+	// Each round adds a book at least, or finds books that have moved.
+	for c.missing() > 0 && moves < maxMoved {
+		query.Exclude, query.Limit = c.exclude, c.missing()
+		if c.perAuthor < c.limit {
+			query.Limit += query.Limit / 2 // for those the cap will hold back
+		}
 		c.scored = c.model.Recommend(query, c.scored[:0])
-		c.suggestions = c.suggestions[:first]
 		moved := false
 		for _, scored := range c.scored {
+			c.exclude = append(c.exclude, scored.Book)
 			b := c.tie.books[scored.Book]
-			if b == nil || category != 0 && b.category != category {
-				c.exclude = append(c.exclude, scored.Book)
+			if b == nil || c.category != 0 && b.category != c.category {
 				moved = true
 				continue
 			}
-			c.suggestions = append(c.suggestions, suggestion{book: b, index: scored.Book, score: scored.Score})
+			if c.placed < len(c.reserved) && (len(c.suggestions)-c.first)%newBookEvery == newBookPlace {
+				c.placed++
+				c.add(c.newBook(c.reserved[c.placed-1], math.MaxFloat32))
+			}
+			if c.missing() == 0 {
+				break
+			}
+			c.add(suggestion{book: b, index: scored.Book, source: fromModel, score: scored.Score})
 		}
-		if !moved {
-			return
+		if len(c.scored) < query.Limit {
+			break
+		}
+		if moved {
+			moves++
+		}
+		c.excludeFullAuthors()
+	}
+	// What the cap has held back may come later.
+	c.exclude = c.exclude[:reached]
+	for i := range c.suggestions[c.first:] {
+		if s := &c.suggestions[c.first+i]; s.source == fromModel {
+			c.exclude = append(c.exclude, s.index)
 		}
 	}
 }
 
-// fromCatalogue appends up to n books by their popularity in the catalogue:
-// all there is before the first training, and after it the books that the
-// model does not know yet, which it thereby does not hide.
-func (c *session) fromCatalogue(q *question, category uint8, n int) {
-	shelf := c.s.catalogue.view().byCategory[category]
-	if len(shelf) == 0 {
+// excludeFullAuthors excludes the books of the authors that the list has enough
+// of: the model then goes on behind them, however many they are.
+func (c *session) excludeFullAuthors() {
+	list := c.suggestions[c.first:]
+	for i := range list {
+		author, count := list[i].book.author, 0
+		for j := range list[:i+1] {
+			if list[j].book.author == author {
+				count++
+			}
+		}
+		if author == 0 || count != c.perAuthor {
+			continue
+		}
+		c.byAuthor = c.s.catalogue.appendBy(c.byAuthor[:0], author)
+		for _, id := range c.byAuthor {
+			if index, known := c.model.Index(id); known {
+				c.exclude = append(c.exclude, index)
+			}
+		}
+	}
+}
+
+// findNewBooks compares books that the model has not learnt with the reader's
+// own, and reserves the places of the best: of their authors and series only,
+// which is little work and done for every answer.
+func (c *session) findNewBooks() {
+	c.liked, c.reserved = c.liked[:0], c.reserved[:0]
+	if c.s.catalogue.unreadBooks.Load() == 0 || len(c.own)+len(c.strangers) == 0 {
+		return
+	}
+	c.gatherLiked()
+	if c.model == nil {
+		return
+	}
+	candidates := c.s.catalogue.newLike(c.liked, byAuthorAndSeries, c.mayBeNew, &c.compared)
+	for range (c.limit + newBookEvery - newBookPlace - 1) / newBookEvery {
+		best := candidate{score: -1}
+		for _, found := range candidates {
+			if (found.score > best.score || found.score == best.score && found.book.id < best.book.id) &&
+				c.deserves(found.book) {
+				best = found
+			}
+		}
+		if best.book == nil {
+			return
+		}
+		c.reserved = append(c.reserved, best)
+	}
+}
+
+// deserves reports whether a new book can have a place of its own: it is of a
+// series or an author on the reader's shelves and fits under the authors' cap.
+func (c *session) deserves(b *book) bool {
+	byAuthor := 0
+	for _, other := range c.reserved {
+		if other.book == b {
+			return false
+		}
+		if other.book.author == b.author {
+			byAuthor++
+		}
+	}
+	return (byAuthor < c.perAuthor || b.author == 0) && slices.ContainsFunc(c.liked, func(own liked) bool {
+		return own.weight >= onShelf &&
+			(own.book.author == b.author && b.author != 0 || own.book.series == b.series && b.series != 0)
+	})
+}
+
+// gatherLiked puts together the reader's latest own books.
+func (c *session) gatherLiked() {
+	c.liked = c.liked[:0]
+	for _, s := range c.strangers[max(0, len(c.strangers)-mostLiked):] {
+		if b := c.s.catalogue.get(s.book); b != nil {
+			c.liked = append(c.liked, liked{book: b, weight: s.weight})
+		}
+	}
+	for _, own := range slices.Backward(c.own) {
+		if len(c.liked) == mostLiked {
+			return
+		}
+		if b := c.book(own.Book); b != nil {
+			c.liked = append(c.liked, liked{book: b, weight: own.Weight})
+		}
+	}
+}
+
+// mayBeNew reports whether a book can be in the list as a new one. It asks this
+// answer's own model: the catalogue may know of a later one.
+func (c *session) mayBeNew(b *book) bool {
+	if c.category != 0 && b.category != c.category || c.model != nil && c.model.learnt(b.id) {
+		return false
+	}
+	_, barred := slices.BinarySearch(c.barred, b.id)
+	return !barred
+}
+
+// addFromContent adds the new books that are like the reader's own.
+func (c *session) addFromContent() {
+	if c.missing() == 0 || len(c.liked) == 0 {
+		return
+	}
+	candidates := c.s.catalogue.newLike(c.liked, byAll, c.mayBeNew, &c.compared)
+	sortCandidates(candidates, c.popularity)
+	for _, found := range candidates {
+		if c.missing() == 0 {
+			return
+		}
+		if c.model == nil {
+			c.add(c.newBook(found, found.score))
+		} else {
+			c.add(c.newBook(found, 0))
+		}
+	}
+}
+
+func (c *session) newBook(found candidate, score float32) suggestion {
+	return suggestion{book: found.book, index: -1, source: fromContent, score: score}
+}
+
+// popularity is how many readers a book has had, as far as anybody knows.
+func (c *session) popularity(b *book) int64 {
+	if c.model != nil {
+		if index, known := c.model.Index(b.id); known {
+			return int64(c.model.Readers(index))
+		}
+	}
+	return b.popularity
+}
+
+// addFromCatalogue adds books by their popularity in the catalogue: all there
+// is before the first training, and after it the books that the model does not
+// know yet, which it thereby does not hide.
+func (c *session) addFromCatalogue(q *question) {
+	shelf := c.s.catalogue.view().byCategory[c.category]
+	if c.missing() == 0 || len(shelf) == 0 {
 		return
 	}
 	if c.skip == nil {
@@ -306,11 +585,8 @@ func (c *session) fromCatalogue(q *question, category uint8, n int) {
 			c.skip[id] = struct{}{}
 		}
 	}
-	for i := range c.suggestions {
-		c.skip[c.suggestions[i].book.id] = struct{}{}
-	}
 	for _, b := range shelf {
-		if n == 0 {
+		if c.missing() == 0 {
 			return
 		}
 		if _, skipped := c.skip[b.id]; skipped {
@@ -320,68 +596,75 @@ func (c *session) fromCatalogue(q *question, category uint8, n int) {
 		if c.model == nil {
 			score = float32(b.popularity)
 		}
-		c.suggestions = append(c.suggestions, suggestion{book: b, index: -1, score: score})
-		n--
+		c.add(suggestion{book: b, index: -1, source: fromPopularity, score: score})
 	}
 }
 
 // explain adds the reasons of one suggestion, the largest share first.
 func (c *session) explain(s *suggestion, limit int) {
 	first := len(c.reasons)
-	if s.index < 0 {
-		c.reasons = append(c.reasons, reason{share: 1})
-	} else {
+	switch s.source {
+	case fromModel:
 		c.shares = c.model.Explain(c.own, s.index, limit, c.shares[:0])
 		for _, share := range c.shares {
-			if share.Book < 0 {
-				c.reasons = append(c.reasons, reason{share: share.Share})
+			if share.Book == recommender.Popularity {
+				c.reasons = append(c.reasons, reason{kind: bestSeller, share: share.Share})
 			} else if b := c.tie.books[share.Book]; b != nil {
-				c.reasons = append(c.reasons, reason{book: b, share: share.Share})
+				c.reasons = append(c.reasons, reason{kind: yourBook, book: b, share: share.Share})
 			}
 		}
+	case fromContent:
+		c.reasons = appendTerms(c.reasons, s.book, c.liked, &c.compared)
+		c.reasons = c.reasons[:min(len(c.reasons), first+limit)]
+	case fromPopularity:
+		kind := bestSeller
+		if s.book.popularity == 0 {
+			kind = newBook
+		}
+		c.reasons = append(c.reasons, reason{kind: kind, share: 1})
 	}
 	s.reasons = c.reasons[first:len(c.reasons):len(c.reasons)]
 }
 
-// similar appends books like one: by the model, then those of its authors,
-// then those of its category.
+// similar appends books like one: by the model, then by their content, then
+// those of its category.
 func (c *session) similar(id int32, limit int) ([]suggestion, error) {
 	b := c.s.catalogue.get(id)
 	if b == nil {
 		return nil, fault.New(fault.NotFound, "Book not found")
 	}
+	c.first, c.limit, c.perAuthor = len(c.suggestions), limit, limit
 	if c.model != nil {
 		if index, known := c.model.Index(id); known {
 			c.scored = c.model.Similar(index, limit, c.scored[:0])
 			for _, scored := range c.scored {
 				if like := c.tie.books[scored.Book]; like != nil {
-					c.suggestions = append(c.suggestions, suggestion{book: like, index: scored.Book, score: scored.Score})
+					c.add(suggestion{book: like, index: scored.Book, source: fromModel, score: scored.Score})
 				}
 			}
 		}
 	}
-	if len(c.suggestions) >= limit {
-		return c.suggestions[:limit], nil
-	}
-	view := c.s.catalogue.view()
-	shelves := make([][]*book, 0, len(b.authors)+1)
-	for _, author := range b.authors {
-		shelves = append(shelves, view.byAuthor[author])
-	}
-	if b.category != 0 {
-		shelves = append(shelves, view.byCategory[b.category])
-	}
-	for _, shelf := range shelves {
-		for _, like := range shelf {
-			if len(c.suggestions) == limit {
-				return c.suggestions, nil
+	if c.missing() > 0 {
+		another := func(like *book) bool { return like.id != id }
+		c.liked = append(c.liked[:0], liked{book: b, weight: 1})
+		for _, found := range c.s.catalogue.booksLike(c.liked, another, c.popularity, &c.compared) {
+			if c.missing() == 0 {
+				break
 			}
-			if like.id != id && !slices.ContainsFunc(c.suggestions, func(s suggestion) bool { return s.book.id == like.id }) {
-				c.suggestions = append(c.suggestions, suggestion{book: like, index: -1})
+			c.add(suggestion{book: found.book, index: -1, source: fromContent, score: found.score})
+		}
+	}
+	if b.category != 0 && c.missing() > 0 {
+		for _, like := range c.s.catalogue.view().byCategory[b.category] {
+			if c.missing() == 0 {
+				break
+			}
+			if like.id != id {
+				c.add(suggestion{book: like, index: -1, source: fromPopularity})
 			}
 		}
 	}
-	return c.suggestions, nil
+	return c.suggestions[c.first:], nil
 }
 
 // version is that of the session's model, empty without one.

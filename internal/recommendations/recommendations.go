@@ -81,6 +81,7 @@ func New(c Config) *Server {
 	s.models.models = c.Models
 	s.models.log = c.Log
 	s.models.metrics = s.metrics
+	s.models.learn = s.catalogue.learn
 	return s
 }
 

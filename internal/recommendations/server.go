@@ -128,5 +128,6 @@ func questionFrom(r *recommendationsv1.RecommendRequest) (question, error) {
 		excluded:  r.GetExcludedBookIds(),
 		diversity: r.GetDiversity(),
 		reasons:   int(r.GetMaxReasons()),
+		perAuthor: int(r.GetMaxPerAuthor()),
 	}, nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
@@ -72,14 +74,16 @@ func publishModel(ctx context.Context, s settings, dir string) error {
 	return err
 }
 
-// feeds are the catalogue and the log that the server follows.
-func feeds(s settings) (*feedtest.Catalog, *feedtest.Readers) {
+// serveFeeds serves the catalogue and the log that the server follows.
+func serveFeeds(ctx context.Context, s settings) (addr string, err error) {
 	catalog, readers := &feedtest.Catalog{}, &feedtest.Readers{}
-	books := make([]*catalogv1.Book, s.books)
+	books := make([]*catalogv1.Book, s.books+s.newBooks)
 	for i := range books {
 		id := int32(i) + 1
 		books[i] = &catalogv1.Book{
-			Id: id, Title: titleOf(id), Authors: []string{fmt.Sprintf("Author %d", id/5)}, Category: catalogv1.Category(categoryOf(id)), Year: 1990,
+			Id: id, Title: titleOf(id), Authors: []string{fmt.Sprintf("Author %d", i%(s.books/5))},
+			Tags:     []string{fmt.Sprint("tag ", id%97), fmt.Sprint("tag ", id%311), fmt.Sprint("tag ", id%1009)},
+			Category: catalogv1.Category(categoryOf(id)), Year: 1990,
 		}
 	}
 	catalog.Put(books...)
@@ -90,5 +94,14 @@ func feeds(s settings) (*feedtest.Catalog, *feedtest.Readers) {
 		})
 	})
 	readers.Record(log...)
-	return catalog, readers
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	server := grpc.NewServer()
+	catalog.Register(server)
+	readers.Register(server)
+	context.AfterFunc(ctx, server.Stop)
+	go func() { _ = server.Serve(listener) }() // ends with Stop
+	return listener.Addr().String(), nil
 }

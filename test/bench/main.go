@@ -1,10 +1,12 @@
 // Command bench measures what a recommendation costs the server: the CPU time
 // of its process for each request, beside that of grpc-go as it comes with a
-// handler that does nothing but return ten books. Both run as processes of
-// their own, one after the other, under the same load, so that neither the
-// load generator nor the machine's speed is in the ratio.
+// handler that does nothing but return ten books. Octavo is the very program
+// that runs in production. Both run as processes of their own, one after the
+// other, under the same load, so that neither the load generator nor the
+// machine's speed is in the ratio.
 //
 //	go run ./test/bench
+//	go run ./test/bench -new 500         # with books that the model does not know
 //	go run ./test/bench -profiles DIR    # and a CPU profile of each server
 //
 // It needs Linux, whose /proc says what a process used.
@@ -40,33 +42,35 @@ const (
 // settings are what the servers and the load have in common.
 type settings struct {
 	books, readers, history int
+	newBooks                int // that the model does not know, besides the others
 	duration                time.Duration
 	profiles                string // folder for the servers' CPU profiles; empty for none
 }
 
 // row is one kind of server under one kind of request.
 type row struct {
-	name   string
-	server string // see serve
-	call   func(ctx context.Context, conn *grpc.ClientConn, reader int32) (books int, err error)
+	name string
+	bare bool // the server to compare with
+	call func(ctx context.Context, conn *grpc.ClientConn, reader int32) (books int, err error)
 }
 
 var rows = []row{
-	{"grpc-go as it comes, empty handler", "bare", callFirst},
-	{"Octavo, personal, 10 of all categories", "octavo", callV1(&recommendationsv1.RecommendRequest{MaxResults: 10})},
-	{"Octavo, first contract, 10 of a category", "octavo", callFirst},
-	{"Octavo, 10 of a category, 3 reasons each", "octavo", callV1(&recommendationsv1.RecommendRequest{MaxResults: 10, MaxReasons: 3, Category: benchCategory})},
+	{"grpc-go as it comes, empty handler", true, callFirst},
+	{"Octavo, personal, 10 of all categories", false, callV1(&recommendationsv1.RecommendRequest{MaxResults: 10})},
+	{"Octavo, first contract, 10 of a category", false, callFirst},
+	{"Octavo, 10 of a category, 3 reasons each", false, callV1(&recommendationsv1.RecommendRequest{MaxResults: 10, MaxReasons: 3, Category: benchCategory})},
 }
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "serve" {
-		exit(serve(os.Args[2], os.Args[3:]))
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		exit(serveBare(os.Args[2:]))
 	}
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.IntVar(&s.books, "books", 25_000, "books of the model")
 	flags.IntVar(&s.readers, "readers", 30_000, "readers with a history")
 	flags.IntVar(&s.history, "history", 20, "books in a history, on the average")
+	flags.IntVar(&s.newBooks, "new", 0, "books besides that the model does not know")
 	flags.DurationVar(&s.duration, "duration", 5*time.Second, "how long each row is measured")
 	flags.StringVar(&s.profiles, "profiles", "", "folder to write a CPU profile of each server to")
 	_ = flags.Parse(os.Args[1:])
@@ -89,12 +93,30 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	start := time.Now()
+	began := time.Now()
 	if err := publishModel(ctx, s, filepath.Join(dir, "models")); err != nil {
 		return fmt.Errorf("make the model: %w", err)
 	}
-	fmt.Printf("%d books, %d readers with %d books each on the average; model made in %.1f s\n%d connections, %d calls in flight on each, %v a row\n\n",
-		s.books, s.readers, s.history, time.Since(start).Seconds(), connections, inFlight, s.duration)
+	program, err := buildOctavo(ctx, dir)
+	if err != nil {
+		return err
+	}
+	feeds, err := serveFeeds(ctx, s)
+	if err != nil {
+		return err
+	}
+	start := func(r row, profile string) (*process, error) {
+		if r.bare {
+			return startBare(ctx, profile)
+		}
+		p, err := startOctavo(ctx, program, dir, feeds)
+		if err == nil && profile != "" {
+			p.profile(ctx, profile, warmUp+s.duration)
+		}
+		return p, err
+	}
+	fmt.Printf("%d books, %d readers with %d books each on the average; %d new books; model made in %.1f s\n%d connections, %d calls in flight on each, %v a row\n\n",
+		s.books, s.readers, s.history, s.newBooks, time.Since(began).Seconds(), connections, inFlight, s.duration)
 
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\t")
@@ -104,7 +126,11 @@ func run(ctx context.Context, s settings) error {
 		if s.profiles != "" {
 			profile = filepath.Join(s.profiles, fmt.Sprintf("row%d.pprof", i+1))
 		}
-		m, err := measure(ctx, s, r, dir, profile)
+		server, err := start(r, profile)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		m, err := measure(ctx, s, r, server)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
@@ -119,11 +145,8 @@ func run(ctx context.Context, s settings) error {
 // measurement is what one row came to: microseconds, per second, milliseconds.
 type measurement struct{ cpu, rate, p50, p99 float64 }
 
-func measure(ctx context.Context, s settings, r row, dir, profile string) (measurement, error) {
-	server, err := startServer(ctx, s, r.server, dir, profile)
-	if err != nil {
-		return measurement{}, err
-	}
+// measure loads a server, and ends it.
+func measure(ctx context.Context, s settings, r row, server *process) (measurement, error) {
 	defer server.stop()
 	if _, err := load(ctx, server.addr, s, r, warmUp); err != nil {
 		return measurement{}, err

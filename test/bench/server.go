@@ -8,72 +8,167 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/octavo-books/octavo/chassis"
-	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
-	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/modelstore"
-	"github.com/octavo-books/octavo/internal/recommendations"
 )
+
+// startTimeout bounds how long a server may take until it serves.
+const startTimeout = time.Minute
 
 // process is a server process under measurement.
 type process struct {
 	cmd   *exec.Cmd
-	stdin io.Closer
 	addr  string
+	admin string        // where profiles can be had, of Octavo
+	end   func()        // asks it to end
+	wrote chan struct{} // closed when the profile has been written; nil without
 }
 
-// startServer starts this program again as a server and waits until it serves.
-func startServer(ctx context.Context, s settings, kind, dir, profile string) (*process, error) {
-	self, err := os.Executable()
+// buildOctavo builds the program of the recommendations service: what runs is
+// what runs in production.
+func buildOctavo(ctx context.Context, dir string) (string, error) {
+	program := filepath.Join(dir, "recommendations")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/octavo-books/octavo/cmd/recommendations").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the recommendations service: %w\n%s", err, out)
+	}
+	return program, nil
+}
+
+// startOctavo starts the recommendations service and waits until it answers
+// from the model. It follows the feeds at feedsAddr, which are silent once read.
+func startOctavo(ctx context.Context, program, dir, feedsAddr string) (*process, error) {
+	addr, err := freeAddr(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "serve", kind,
-		"-models", filepath.Join(dir, "models"), "-profile", profile,
-		"-books", strconv.Itoa(s.books), "-readers", strconv.Itoa(s.readers), "-history", strconv.Itoa(s.history))
-	logged, err := os.Create(filepath.Join(dir, kind+".log"))
+	admin, err := freeAddr(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, "--addr", addr, "--admin-addr", admin,
+		"--catalog-addr", feedsAddr, "--readers-addr", feedsAddr, "--models-dir", filepath.Join(dir, "models"))
+	logged, err := os.Create(filepath.Join(dir, "octavo.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer logged.Close()
 	cmd.Stderr = logged
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, stdin: stdin}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
+	p := &process{cmd: cmd, addr: addr, admin: admin, end: func() { _ = cmd.Process.Signal(os.Interrupt) }}
+	if err := p.awaitModel(ctx); err != nil {
 		p.stop()
 		text, _ := os.ReadFile(logged.Name())
 		return nil, fmt.Errorf("the server did not start: %w\n%s", err, text)
 	}
-	p.addr = strings.TrimSpace(line)
 	return p, nil
 }
 
-// stop ends the server, which ends with its input.
+// freeAddr is an address nobody listens on just now.
+func freeAddr(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+func (p *process) awaitModel(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	conn, err := grpc.NewClient(p.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := recommendationsv1.NewRecommendationsServiceClient(conn)
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		model, err := client.GetModel(ctx, &recommendationsv1.GetModelRequest{}, grpc.WaitForReady(true))
+		if err != nil {
+			return err
+		}
+		if model.GetModelVersion() != "" && p.ready(ctx) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+func (p *process) get(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("%s: %s", path, response.Status)
+	}
+	return response, nil
+}
+
+func (p *process) ready(ctx context.Context) bool {
+	response, err := p.get(ctx, "/readyz")
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil
+}
+
+// profile writes a CPU profile of the coming time to a file.
+func (p *process) profile(ctx context.Context, path string, length time.Duration) {
+	p.wrote = make(chan struct{})
+	go func() {
+		defer close(p.wrote)
+		if err := p.fetchProfile(ctx, path, length); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: profile:", err)
+		}
+	}()
+}
+
+func (p *process) fetchProfile(ctx context.Context, path string, length time.Duration) error {
+	response, err := p.get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", length.Seconds()))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, response.Body)
+	return errors.Join(err, out.Close())
+}
+
+// stop ends the server.
 func (p *process) stop() {
-	_ = p.stdin.Close()
+	if p.wrote != nil {
+		<-p.wrote
+	}
+	p.end()
 	_ = p.cmd.Wait()
 }
 
@@ -98,37 +193,33 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, nil
 }
 
-// serve is the server process: it prints its address once it is ready and ends
-// with its input.
-func serve(kind string, args []string) error {
-	var s settings
-	flags := flag.NewFlagSet("serve", flag.ExitOnError)
-	models := flags.String("models", "", "folder of the model")
-	profile := flags.String("profile", "", "file for a CPU profile")
-	flags.IntVar(&s.books, "books", 0, "")
-	flags.IntVar(&s.readers, "readers", 0, "")
-	flags.IntVar(&s.history, "history", 0, "")
-	_ = flags.Parse(args)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
-	ready := func() error { return nil }
-	if *profile != "" {
-		out, err := os.Create(*profile)
-		if err != nil {
-			return err
-		}
-		defer out.Close()
-		defer pprof.StopCPUProfile()
-		ready = func() error { return pprof.StartCPUProfile(out) }
+// startBare starts this program again as the server to compare with.
+func startBare(ctx context.Context, profile string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	if kind == "bare" {
-		return serveBare(ctx, ready)
+	cmd := exec.CommandContext(ctx, self, "serve", "-profile", profile)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
 	}
-	return serveOctavo(ctx, s, *models, ready)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, end: func() { _ = stdin.Close() }}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("the bare server did not start: %w", err)
+	}
+	p.addr = strings.TrimSpace(line)
+	return p, nil
 }
 
 type tenBooks struct {
@@ -143,66 +234,33 @@ func (tenBooks) Recommend(context.Context, *recommendationspb.RecommendationRequ
 	return &recommendationspb.RecommendationResponse{Recommendations: list}, nil
 }
 
-func serveBare(ctx context.Context, ready func() error) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// serveBare is the process to compare with: grpc-go as it comes. It prints its
+// address and ends with its input.
+func serveBare(args []string) error {
+	flags := flag.NewFlagSet("serve", flag.ExitOnError)
+	profile := flags.String("profile", "", "file for a CPU profile")
+	_ = flags.Parse(args)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	server := grpc.NewServer()
 	recommendationspb.RegisterRecommendationsServer(server, tenBooks{})
-	context.AfterFunc(ctx, server.Stop)
-	if err := ready(); err != nil {
-		return err
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		server.Stop()
+	}()
+	if *profile != "" {
+		out, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	fmt.Println(listener.Addr())
 	return server.Serve(listener)
-}
-
-// serveOctavo is the recommendations service on the chassis, as its program
-// wires it, with the feeds in the same process: they are silent once read.
-func serveOctavo(ctx context.Context, s settings, models string, ready func() error) error {
-	debug.SetGCPercent(400) // as the programs do
-	catalog, readers := feeds(s)
-	app, err := chassis.New("bench", "bench", chassis.Flags{LogFormat: "json", AdminAddr: "127.0.0.1:0"}, os.Stderr)
-	if err != nil {
-		return err
-	}
-	feedAddr, err := app.GRPC("feeds", "127.0.0.1:0", nil, func(r grpc.ServiceRegistrar) {
-		catalog.Register(r)
-		readers.Register(r)
-	})
-	if err != nil {
-		return err
-	}
-	feedConn, err := app.Dial("feeds", feedAddr.String())
-	if err != nil {
-		return err
-	}
-	store, err := modelstore.Open(models)
-	if err != nil {
-		return err
-	}
-	server := recommendations.New(recommendations.Config{
-		Catalog: catalogv1.NewCatalogServiceClient(feedConn),
-		Readers: readersv1.NewReadersServiceClient(feedConn),
-		Models:  store,
-		Log:     app.Log(),
-		Metrics: app.Metrics(),
-	})
-	app.Go("recommendations", server.Run)
-	addr, err := app.GRPC("recommendations", "127.0.0.1:0", server.Ready, server.Register)
-	if err != nil {
-		return err
-	}
-	app.Go("announce", func(ctx context.Context) error {
-		if err := app.WaitReady(ctx); err != nil {
-			return err
-		}
-		if err := ready(); err != nil {
-			return err
-		}
-		fmt.Println(addr)
-		return nil
-	})
-	return app.Run(ctx)
 }

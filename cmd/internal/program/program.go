@@ -93,26 +93,6 @@ var environment = []string{
 // Environment is the names of all variables that a program of Octavo reads.
 func Environment() []string { return slices.Clone(environment) }
 
-// tuneRuntime lets the heap grow further between collections than Go's
-// default: a server that lives from small short-lived messages otherwise
-// spends a fifth of its time collecting. GOGC, when set, is respected.
-func tuneRuntime() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-}
-
-// SaveMemory collects as often as Go does by default until the function it
-// returns is called: training has a large heap that lives long, where tuneRuntime
-// would let it grow to five times its size. GOGC, when set, is respected.
-func SaveMemory() (restore func()) {
-	if os.Getenv("GOGC") != "" {
-		return func() {}
-	}
-	before := debug.SetGCPercent(100)
-	return func() { debug.SetGCPercent(before) }
-}
-
 // Version is the module version this program was built from, "(devel)" for a
 // build from a checkout.
 func Version() string {

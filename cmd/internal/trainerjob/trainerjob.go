@@ -8,7 +8,6 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
-	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommender"
 	"github.com/octavo-books/octavo/internal/trainer"
@@ -30,7 +29,6 @@ func Run(ctx context.Context, app *chassis.App, models string, clients *peers.Pe
 	if err != nil {
 		return trainer.Result{}, fmt.Errorf("open model folder: %w", err)
 	}
-	defer program.SaveMemory()()
 	return trainer.Run(ctx, trainer.Config{
 		Catalog:  clients.Catalog,
 		Readers:  clients.Readers,

@@ -39,7 +39,7 @@ type Book struct {
 // Reason is why a card is in its row: one term of the score that put it there.
 type Reason struct {
 	Lead    string // "Because you finished"
-	Title   string // of the reader's own book; empty for a best seller
+	Title   string // of the reader's own book; empty when there is none
 	Href    string // its address
 	Percent int    // of the score, 0 to 100
 }

@@ -34,6 +34,10 @@ const (
 	ReasonKind_REASON_KIND_YOUR_BOOK ReasonKind = 1
 	// Many readers chose the book; nothing personal.
 	ReasonKind_REASON_KIND_BEST_SELLER ReasonKind = 2
+	// The suggestion is a book that the model has not learnt yet, and like a book
+	// of the reader's own in author, series, tags or category. Without book_id it
+	// is only new.
+	ReasonKind_REASON_KIND_NEW_BOOK ReasonKind = 3
 )
 
 // Enum value maps for ReasonKind.
@@ -42,11 +46,13 @@ var (
 		0: "REASON_KIND_UNSPECIFIED",
 		1: "REASON_KIND_YOUR_BOOK",
 		2: "REASON_KIND_BEST_SELLER",
+		3: "REASON_KIND_NEW_BOOK",
 	}
 	ReasonKind_value = map[string]int32{
 		"REASON_KIND_UNSPECIFIED": 0,
 		"REASON_KIND_YOUR_BOOK":   1,
 		"REASON_KIND_BEST_SELLER": 2,
+		"REASON_KIND_NEW_BOOK":    3,
 	}
 )
 
@@ -102,8 +108,13 @@ type RecommendRequest struct {
 	// When above 0, the category is the reader's n-th most read one, and
 	// `category` must be unset. A reader with fewer categories gets all.
 	FavouriteCategory int32 `protobuf:"varint,9,opt,name=favourite_category,json=favouriteCategory,proto3" json:"favourite_category,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// How many books of one author, the first named, an answer has at most: 0
+	// means a fifth of max_results, and 2 if that is less. Further ones come only
+	// at the end, when nothing else is left. Books without an author are not
+	// counted.
+	MaxPerAuthor  int32 `protobuf:"varint,10,opt,name=max_per_author,json=maxPerAuthor,proto3" json:"max_per_author,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecommendRequest) Reset() {
@@ -199,11 +210,18 @@ func (x *RecommendRequest) GetFavouriteCategory() int32 {
 	return 0
 }
 
+func (x *RecommendRequest) GetMaxPerAuthor() int32 {
+	if x != nil {
+		return x.MaxPerAuthor
+	}
+	return 0
+}
+
 // One term of the sum that ranked a book.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  ReasonKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=octavo.recommendations.v1.ReasonKind" json:"kind,omitempty"`
-	// The reader's book, for YOUR_BOOK.
+	// The reader's book, for YOUR_BOOK, and for NEW_BOOK where there is one.
 	BookId int32 `protobuf:"varint,2,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
 	// Its title.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
@@ -279,7 +297,8 @@ type Recommendation struct {
 	Authors  []string               `protobuf:"bytes,3,rep,name=authors,proto3" json:"authors,omitempty"`
 	Category v1.Category            `protobuf:"varint,4,opt,name=category,proto3,enum=octavo.catalog.v1.Category" json:"category,omitempty"`
 	Year     int32                  `protobuf:"varint,5,opt,name=year,proto3" json:"year,omitempty"`
-	// Comparable only within one answer. Higher is better.
+	// Comparable only within one answer. Higher is better. A new book among books
+	// of the model has the score of the book before it.
 	Score float32 `protobuf:"fixed32,6,opt,name=score,proto3" json:"score,omitempty"`
 	// Largest share first.
 	Reasons       []*Reason `protobuf:"bytes,7,rep,name=reasons,proto3" json:"reasons,omitempty"`
@@ -368,7 +387,10 @@ func (x *Recommendation) GetReasons() []*Reason {
 
 type RecommendResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Best first.
+	// Best first. A book that nobody has read yet can have the fifth place of
+	// each ten: the one most like the reader's own, of those in the series and by
+	// the authors of books on the reader's shelves. What the model does not fill is
+	// filled with new books like the reader's own, then by popularity.
 	Recommendations []*Recommendation `protobuf:"bytes,1,rep,name=recommendations,proto3" json:"recommendations,omitempty"`
 	// The model that ranked them; empty before the first training, when books
 	// are ranked by what the catalogue knows of their popularity.
@@ -604,8 +626,9 @@ func (x *SimilarBooksRequest) GetMaxResults() int32 {
 
 type SimilarBooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Most similar first. Books without readers get books of their author and
-	// category.
+	// Most similar first: by the readers they share, then by series, author, tags
+	// and category, which is all there is for a book without readers. Not limited
+	// by author.
 	Recommendations []*Recommendation `protobuf:"bytes,1,rep,name=recommendations,proto3" json:"recommendations,omitempty"`
 	// As in RecommendResponse.
 	ModelVersion  string `protobuf:"bytes,2,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
@@ -803,7 +826,7 @@ var File_octavo_recommendations_v1_recommendations_proto protoreflect.FileDescri
 
 const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"\n" +
-	"/octavo/recommendations/v1/recommendations.proto\x12\x19octavo.recommendations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1foctavo/catalog/v1/catalog.proto\"\xd1\x03\n" +
+	"/octavo/recommendations/v1/recommendations.proto\x12\x19octavo.recommendations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1foctavo/catalog/v1/catalog.proto\"\x82\x04\n" +
 	"\x10RecommendRequest\x12$\n" +
 	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\breaderId\x127\n" +
 	"\bcategory\x18\x02 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryR\bcategory\x12(\n" +
@@ -818,7 +841,9 @@ const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"\vmax_reasons\x18\b \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
 	"(\x00R\n" +
 	"maxReasons\x128\n" +
-	"\x12favourite_category\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18 (\x00R\x11favouriteCategory\"\x88\x01\n" +
+	"\x12favourite_category\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18 (\x00R\x11favouriteCategory\x12/\n" +
+	"\x0emax_per_author\x18\n" +
+	" \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\fmaxPerAuthor\"\x88\x01\n" +
 	"\x06Reason\x129\n" +
 	"\x04kind\x18\x01 \x01(\x0e2%.octavo.recommendations.v1.ReasonKindR\x04kind\x12\x17\n" +
 	"\abook_id\x18\x02 \x01(\x05R\x06bookId\x12\x14\n" +
@@ -868,12 +893,13 @@ const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*a\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*{\n" +
 	"\n" +
 	"ReasonKind\x12\x1b\n" +
 	"\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REASON_KIND_YOUR_BOOK\x10\x01\x12\x1b\n" +
-	"\x17REASON_KIND_BEST_SELLER\x10\x022\xe1\x03\n" +
+	"\x17REASON_KIND_BEST_SELLER\x10\x02\x12\x18\n" +
+	"\x14REASON_KIND_NEW_BOOK\x10\x032\xe1\x03\n" +
 	"\x16RecommendationsService\x12k\n" +
 	"\tRecommend\x12+.octavo.recommendations.v1.RecommendRequest\x1a,.octavo.recommendations.v1.RecommendResponse\"\x03\x90\x02\x01\x12z\n" +
 	"\x0eBatchRecommend\x120.octavo.recommendations.v1.BatchRecommendRequest\x1a1.octavo.recommendations.v1.BatchRecommendResponse\"\x03\x90\x02\x01\x12t\n" +
