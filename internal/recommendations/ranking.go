@@ -117,7 +117,7 @@ type session struct {
 	own       []recommender.Own
 	strangers []stranger // books of the reader's own that the model does not know
 	exclude   []int32    // indices of the model
-	barred    []int32    // ids of books not to suggest that the model has not learnt, in order
+	barred    []int32    // ids of books not to suggest that the model does not know
 	skip      map[int32]struct{}
 	taken     []int32 // ids of the books given in this session
 	scored    []recommender.Scored
@@ -321,7 +321,6 @@ func (c *session) read(q *question) {
 	if c.tie != nil {
 		c.exclude = append(c.exclude, c.tie.missing...)
 	}
-	slices.Sort(c.barred)
 }
 
 // count makes a book one of the reader's own.
@@ -337,8 +336,7 @@ func (c *session) count(id, index int32, known bool, weight float32) {
 func (c *session) bar(id, index int32, known bool) {
 	if known {
 		c.exclude = append(c.exclude, index)
-	}
-	if !known || c.model == nil || c.model.Readers(index) == 0 {
+	} else {
 		c.barred = append(c.barred, id)
 	}
 }
@@ -416,7 +414,7 @@ func (c *session) addFromModel(diversity float32) {
 			}
 			c.add(suggestion{book: b, index: scored.Book, source: fromModel, score: scored.Score})
 		}
-		if len(c.scored) < query.Limit {
+		if c.missing() == 0 || len(c.scored) < query.Limit {
 			break
 		}
 		if moved {
@@ -523,11 +521,14 @@ func (c *session) gatherLiked() {
 // mayBeNew reports whether a book can be in the list as a new one. It asks this
 // answer's own model: the catalogue may know of a later one.
 func (c *session) mayBeNew(b *book) bool {
-	if c.category != 0 && b.category != c.category || c.model != nil && c.model.learnt(b.id) {
+	if c.category != 0 && b.category != c.category {
 		return false
 	}
-	_, barred := slices.BinarySearch(c.barred, b.id)
-	return !barred
+	index, known := c.index(b.id)
+	if !known {
+		return !slices.Contains(c.barred, b.id)
+	}
+	return (c.model == nil || c.model.Readers(index) == 0) && !slices.Contains(c.exclude, index)
 }
 
 // addFromContent adds the new books that are like the reader's own.
