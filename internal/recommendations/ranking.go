@@ -237,13 +237,14 @@ func (c *session) fill(q *question) {
 func (c *session) missing() int { return c.limit - (len(c.suggestions) - c.first) }
 
 // add appends a book to the list, unless the list has enough of its author or
-// has it already; books with a place reserved count as in it. No book has a higher score than the one before it.
-func (c *session) add(s suggestion) bool {
+// has it already; books with a place reserved count as in it. No book has a
+// higher score than the one before it.
+func (c *session) add(s suggestion) {
 	byAuthor := 0
 	list := c.suggestions[c.first:]
 	for i := range list {
 		if list[i].book.id == s.book.id {
-			return false
+			return
 		}
 		if list[i].book.author == s.book.author {
 			byAuthor++
@@ -251,20 +252,19 @@ func (c *session) add(s suggestion) bool {
 	}
 	for _, later := range c.reserved[c.placed:] {
 		if later.book.id == s.book.id {
-			return false
+			return
 		}
 		if later.book.author == s.book.author {
 			byAuthor++
 		}
 	}
 	if s.book.author != 0 && byAuthor >= c.perAuthor {
-		return false
+		return
 	}
 	if len(list) > 0 {
 		s.score = min(s.score, list[len(list)-1].score)
 	}
 	c.suggestions = append(c.suggestions, s)
-	return true
 }
 
 // read puts together the reader's own books and those that must not be in the
@@ -390,7 +390,8 @@ func (c *session) favourite(n int) uint8 {
 func (c *session) addFromModel(diversity float32) {
 	query := recommender.Query{Own: c.own, Category: c.category, Diversity: diversity}
 	reached, moves := len(c.exclude), 0
-	// Each round adds a book at least, or finds books that have moved.
+	// Each round leaves behind what it was given, so the last one gets less than
+	// it asked for.
 	for c.missing() > 0 && moves < maxMoved {
 		query.Exclude, query.Limit = c.exclude, c.missing()
 		if c.perAuthor < c.limit {
