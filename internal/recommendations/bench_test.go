@@ -92,7 +92,7 @@ func BenchmarkRecommend(b *testing.B) {
 			for b.Loop() {
 				test.request.ReaderId = 1 + random.Int32N(6000)
 				answer, err := server.Recommend(b.Context(), test.request)
-				if err != nil || len(answer.GetRecommendations()) != 10 {
+				if err != nil {
 					b.Fatal(answer, err)
 				}
 				if _, err := proto.Marshal(answer); err != nil {

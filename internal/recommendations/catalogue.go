@@ -17,13 +17,14 @@ const categories = 33
 type book struct {
 	id       int32
 	category uint8
-	year     int32
 	title    string
-	authors  []string
 	// popularity is from when the catalogue last sent the book, which is when
 	// the book changed or this process began. It orders books before the first
 	// training; the model has readers of its own counting.
 	popularity int64
+
+	// Encoded, see encode.
+	suggested, named []byte
 
 	// Given by the catalogue.
 	slot     int32
@@ -35,9 +36,10 @@ type book struct {
 
 // listing is a book as the catalogue's feed tells of it.
 type listing struct {
-	book   *book
-	series string
-	tags   []string
+	book    *book
+	authors []string
+	series  string
+	tags    []string
 }
 
 // catalogue holds all books. Safe for concurrent use.
@@ -140,7 +142,7 @@ func (c *catalogue) describe(l listing) {
 		}
 		return id
 	}
-	for i, name := range b.authors[:min(len(b.authors), indexedAuthors)] {
+	for i, name := range l.authors[:min(len(l.authors), indexedAuthors)] {
 		if id := add(ofAuthor, name); i == 0 {
 			b.author = id
 		}

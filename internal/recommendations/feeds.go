@@ -178,17 +178,18 @@ func listingFrom(b *catalogv1.Book) listing {
 	if category < 0 || category >= categories {
 		category = 0
 	}
-	return listing{
+	l := listing{
 		book: &book{
 			id:         b.GetId(),
 			category:   uint8(category),
-			year:       b.GetYear(),
 			title:      b.GetTitle(),
-			authors:    b.GetAuthors(),
 			popularity: b.GetPopularity(),
 			place:      b.GetSeriesPosition(),
 		},
-		series: b.GetSeries(),
-		tags:   b.GetTags(),
+		authors: b.GetAuthors(),
+		series:  b.GetSeries(),
+		tags:    b.GetTags(),
 	}
+	l.book.encode(l.authors, b.GetYear())
+	return l
 }

@@ -117,7 +117,7 @@ type session struct {
 	own       []recommender.Own
 	strangers []stranger // books of the reader's own that the model does not know
 	exclude   []int32    // indices of the model
-	barred    []int32    // ids of books not to suggest that the model has not learnt, in order
+	barred    []int32    // ids of books not to suggest that the model does not know
 	skip      map[int32]struct{}
 	taken     []int32 // ids of the books given in this session
 	scored    []recommender.Scored
@@ -237,13 +237,14 @@ func (c *session) fill(q *question) {
 func (c *session) missing() int { return c.limit - (len(c.suggestions) - c.first) }
 
 // add appends a book to the list, unless the list has enough of its author or
-// has it already; books with a place reserved count as in it. No book has a higher score than the one before it.
-func (c *session) add(s suggestion) bool {
+// has it already; books with a place reserved count as in it. No book has a
+// higher score than the one before it.
+func (c *session) add(s suggestion) {
 	byAuthor := 0
 	list := c.suggestions[c.first:]
 	for i := range list {
 		if list[i].book.id == s.book.id {
-			return false
+			return
 		}
 		if list[i].book.author == s.book.author {
 			byAuthor++
@@ -251,20 +252,19 @@ func (c *session) add(s suggestion) bool {
 	}
 	for _, later := range c.reserved[c.placed:] {
 		if later.book.id == s.book.id {
-			return false
+			return
 		}
 		if later.book.author == s.book.author {
 			byAuthor++
 		}
 	}
 	if s.book.author != 0 && byAuthor >= c.perAuthor {
-		return false
+		return
 	}
 	if len(list) > 0 {
 		s.score = min(s.score, list[len(list)-1].score)
 	}
 	c.suggestions = append(c.suggestions, s)
-	return true
 }
 
 // read puts together the reader's own books and those that must not be in the
@@ -321,7 +321,6 @@ func (c *session) read(q *question) {
 	if c.tie != nil {
 		c.exclude = append(c.exclude, c.tie.missing...)
 	}
-	slices.Sort(c.barred)
 }
 
 // count makes a book one of the reader's own.
@@ -337,8 +336,7 @@ func (c *session) count(id, index int32, known bool, weight float32) {
 func (c *session) bar(id, index int32, known bool) {
 	if known {
 		c.exclude = append(c.exclude, index)
-	}
-	if !known || c.model == nil || c.model.Readers(index) == 0 {
+	} else {
 		c.barred = append(c.barred, id)
 	}
 }
@@ -392,7 +390,8 @@ func (c *session) favourite(n int) uint8 {
 func (c *session) addFromModel(diversity float32) {
 	query := recommender.Query{Own: c.own, Category: c.category, Diversity: diversity}
 	reached, moves := len(c.exclude), 0
-	// Each round adds a book at least, or finds books that have moved.
+	// Each round leaves behind what it was given, so the last one gets less than
+	// it asked for.
 	for c.missing() > 0 && moves < maxMoved {
 		query.Exclude, query.Limit = c.exclude, c.missing()
 		if c.perAuthor < c.limit {
@@ -416,7 +415,7 @@ func (c *session) addFromModel(diversity float32) {
 			}
 			c.add(suggestion{book: b, index: scored.Book, source: fromModel, score: scored.Score})
 		}
-		if len(c.scored) < query.Limit {
+		if c.missing() == 0 || len(c.scored) < query.Limit {
 			break
 		}
 		if moved {
@@ -523,11 +522,14 @@ func (c *session) gatherLiked() {
 // mayBeNew reports whether a book can be in the list as a new one. It asks this
 // answer's own model: the catalogue may know of a later one.
 func (c *session) mayBeNew(b *book) bool {
-	if c.category != 0 && b.category != c.category || c.model != nil && c.model.learnt(b.id) {
+	if c.category != 0 && b.category != c.category {
 		return false
 	}
-	_, barred := slices.BinarySearch(c.barred, b.id)
-	return !barred
+	index, known := c.index(b.id)
+	if !known {
+		return !slices.Contains(c.barred, b.id)
+	}
+	return (c.model == nil || c.model.Readers(index) == 0) && !slices.Contains(c.exclude, index)
 }
 
 // addFromContent adds the new books that are like the reader's own.

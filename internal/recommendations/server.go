@@ -92,7 +92,7 @@ func (s *v1Server) SimilarBooks(_ context.Context, r *recommendationsv1.SimilarB
 	if err != nil {
 		return nil, err
 	}
-	return &recommendationsv1.SimilarBooksResponse{Recommendations: toSuggestions(similar), ModelVersion: session.version()}, nil
+	return toSimilar(similar, session.version()), nil
 }
 
 func (s *v1Server) GetModel(context.Context, *recommendationsv1.GetModelRequest) (*recommendationsv1.GetModelResponse, error) {

@@ -810,7 +810,7 @@ func TestMetrics(t *testing.T) {
 	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 2})
 	w.recommend(&recommendationsv1.RecommendRequest{})
 	w.readers.Hold()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, err := w.v1.Recommend(ctx, &recommendationsv1.RecommendRequest{MinPosition: math.MaxInt64}); err != nil {
 		t.Fatal(err)

@@ -1,13 +1,14 @@
 // Command bench measures what a recommendation costs the server: the CPU time
 // of its process for each request, beside that of grpc-go as it comes with a
 // handler that does nothing but return ten books. Octavo is the very program
-// that runs in production. Both run as processes of their own, one after the
-// other, under the same load, so that neither the load generator nor the
-// machine's speed is in the ratio.
+// that runs in production. Both run as processes of their own under the same
+// load, in turns of a second, and what counts is the median turn: neither the
+// load generator, nor the machine's speed, nor what else runs on it for a while
+// is in the ratio.
 //
 //	go run ./test/bench
 //	go run ./test/bench -new 500         # with books that the model does not know
-//	go run ./test/bench -profiles DIR    # and a CPU profile of each server
+//	go run ./test/bench -profiles DIR    # and a CPU profile of Octavo for each row
 //
 // It needs Linux, whose /proc says what a process used.
 package main
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -36,15 +38,15 @@ import (
 const (
 	connections = 4
 	inFlight    = 16 // on each connection
-	warmUp      = time.Second
+	turn        = time.Second
 )
 
 // settings are what the servers and the load have in common.
 type settings struct {
 	books, readers, history int
-	newBooks                int // that the model does not know, besides the others
-	duration                time.Duration
-	profiles                string // folder for the servers' CPU profiles; empty for none
+	newBooks                int           // that the model does not know, besides the others
+	duration                time.Duration // of each row, in turns
+	profiles                string        // folder for CPU profiles; empty for none
 }
 
 // row is one kind of server under one kind of request.
@@ -63,7 +65,7 @@ var rows = []row{
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		exit(serveBare(os.Args[2:]))
+		exit(serveBare())
 	}
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
@@ -71,8 +73,8 @@ func main() {
 	flags.IntVar(&s.readers, "readers", 30_000, "readers with a history")
 	flags.IntVar(&s.history, "history", 20, "books in a history, on the average")
 	flags.IntVar(&s.newBooks, "new", 0, "books besides that the model does not know")
-	flags.DurationVar(&s.duration, "duration", 5*time.Second, "how long each row is measured")
-	flags.StringVar(&s.profiles, "profiles", "", "folder to write a CPU profile of each server to")
+	flags.DurationVar(&s.duration, "duration", 10*time.Second, "how long each row is measured")
+	flags.StringVar(&s.profiles, "profiles", "", "folder to write CPU profiles of Octavo to")
 	_ = flags.Parse(os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -105,58 +107,89 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	start := func(r row, profile string) (*process, error) {
-		if r.bare {
-			return startBare(ctx, profile)
-		}
-		p, err := startOctavo(ctx, program, dir, feeds)
-		if err == nil && profile != "" {
-			p.profile(ctx, profile, warmUp+s.duration)
-		}
-		return p, err
+	bare, err := startBare(ctx)
+	if err != nil {
+		return err
 	}
+	defer bare.stop()
+	octavo, err := startOctavo(ctx, program, dir, feeds)
+	if err != nil {
+		return err
+	}
+	defer octavo.stop()
 	fmt.Printf("%d books, %d readers with %d books each on the average; %d new books; model made in %.1f s\n%d connections, %d calls in flight on each, %v a row\n\n",
 		s.books, s.readers, s.history, s.newBooks, time.Since(began).Seconds(), connections, inFlight, s.duration)
 
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\t")
-	var reference float64
-	for i, r := range rows {
-		profile := ""
-		if s.profiles != "" {
-			profile = filepath.Join(s.profiles, fmt.Sprintf("row%d.pprof", i+1))
+	turns := make([][]measurement, len(rows))
+	for round := range 1 + max(1, int(s.duration/turn)) {
+		for i, r := range rows {
+			server := octavo
+			if r.bare {
+				server = bare
+			}
+			m, err := measure(ctx, s, r, server)
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			if round > 0 { // the first warms up
+				turns[i] = append(turns[i], m)
+			}
 		}
-		server, err := start(r, profile)
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
-		}
-		m, err := measure(ctx, s, r, server)
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
-		}
-		if reference == 0 {
-			reference = m.cpu
-		}
-		fmt.Fprintf(w, "%.1f µs\t%.2f\t%.0f\t%.2f ms\t%.2f ms\t  %s\n", m.cpu, m.cpu/reference, m.rate, m.p50, m.p99, r.name)
 	}
-	return w.Flush()
+	printTable(os.Stdout, turns)
+	if s.profiles == "" {
+		return nil
+	}
+	for i, r := range rows {
+		if r.bare {
+			continue
+		}
+		octavo.profile(ctx, filepath.Join(s.profiles, fmt.Sprintf("row%d.pprof", i+1)), s.duration)
+		if _, err := load(ctx, octavo.addr, s, r, s.duration); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		if err := <-octavo.profiled; err != nil {
+			return fmt.Errorf("profile %s: %w", r.name, err)
+		}
+	}
+	return nil
 }
 
-// measurement is what one row came to: microseconds, per second, milliseconds.
+// measurement is what one turn came to: microseconds, per second, milliseconds.
 type measurement struct{ cpu, rate, p50, p99 float64 }
 
-// measure loads a server, and ends it.
-func measure(ctx context.Context, s settings, r row, server *process) (measurement, error) {
-	defer server.stop()
-	if _, err := load(ctx, server.addr, s, r, warmUp); err != nil {
-		return measurement{}, err
+// printTable prints the medians of the rows' turns. A ratio is the median of
+// those of the rounds: to the turn of the first row in the same round.
+func printTable(out io.Writer, turns [][]measurement) {
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\t")
+	for i, r := range rows {
+		median := func(of func(round int) float64) float64 {
+			all := make([]float64, len(turns[i]))
+			for round := range all {
+				all[round] = of(round)
+			}
+			slices.Sort(all)
+			return all[len(all)/2]
+		}
+		fmt.Fprintf(w, "%.1f µs\t%.2f\t%.0f\t%.2f ms\t%.2f ms\t  %s\n",
+			median(func(round int) float64 { return turns[i][round].cpu }),
+			median(func(round int) float64 { return turns[i][round].cpu / turns[0][round].cpu }),
+			median(func(round int) float64 { return turns[i][round].rate }),
+			median(func(round int) float64 { return turns[i][round].p50 }),
+			median(func(round int) float64 { return turns[i][round].p99 }),
+			r.name)
 	}
+	_ = w.Flush() // the terminal's errors have nobody to be told to
+}
+
+func measure(ctx context.Context, s settings, r row, server *process) (measurement, error) {
 	before, err := server.cpu()
 	if err != nil {
 		return measurement{}, err
 	}
 	start := time.Now()
-	took, err := load(ctx, server.addr, s, r, s.duration)
+	took, err := load(ctx, server.addr, s, r, turn)
 	if err != nil {
 		return measurement{}, err
 	}

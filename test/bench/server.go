@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -29,11 +27,11 @@ const startTimeout = time.Minute
 
 // process is a server process under measurement.
 type process struct {
-	cmd   *exec.Cmd
-	addr  string
-	admin string        // where profiles can be had, of Octavo
-	end   func()        // asks it to end
-	wrote chan struct{} // closed when the profile has been written; nil without
+	cmd      *exec.Cmd
+	addr     string
+	admin    string     // where profiles can be had, of Octavo
+	end      func()     // asks it to end
+	profiled chan error // has a value when a profile has been written or failed
 }
 
 // buildOctavo builds the program of the recommendations service: what runs is
@@ -140,13 +138,8 @@ func (p *process) ready(ctx context.Context) bool {
 
 // profile writes a CPU profile of the coming time to a file.
 func (p *process) profile(ctx context.Context, path string, length time.Duration) {
-	p.wrote = make(chan struct{})
-	go func() {
-		defer close(p.wrote)
-		if err := p.fetchProfile(ctx, path, length); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: profile:", err)
-		}
-	}()
+	p.profiled = make(chan error, 1)
+	go func() { p.profiled <- p.fetchProfile(ctx, path, length) }()
 }
 
 func (p *process) fetchProfile(ctx context.Context, path string, length time.Duration) error {
@@ -165,9 +158,6 @@ func (p *process) fetchProfile(ctx context.Context, path string, length time.Dur
 
 // stop ends the server.
 func (p *process) stop() {
-	if p.wrote != nil {
-		<-p.wrote
-	}
 	p.end()
 	_ = p.cmd.Wait()
 }
@@ -194,12 +184,12 @@ func (p *process) cpu() (time.Duration, error) {
 }
 
 // startBare starts this program again as the server to compare with.
-func startBare(ctx context.Context, profile string) (*process, error) {
+func startBare(ctx context.Context) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "serve", "-profile", profile)
+	cmd := exec.CommandContext(ctx, self, "serve")
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -236,10 +226,7 @@ func (tenBooks) Recommend(context.Context, *recommendationspb.RecommendationRequ
 
 // serveBare is the process to compare with: grpc-go as it comes. It prints its
 // address and ends with its input.
-func serveBare(args []string) error {
-	flags := flag.NewFlagSet("serve", flag.ExitOnError)
-	profile := flags.String("profile", "", "file for a CPU profile")
-	_ = flags.Parse(args)
+func serveBare() error {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -250,17 +237,6 @@ func serveBare(args []string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		server.Stop()
 	}()
-	if *profile != "" {
-		out, err := os.Create(*profile)
-		if err != nil {
-			return err
-		}
-		defer out.Close()
-		if err := pprof.StartCPUProfile(out); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-	}
 	fmt.Println(listener.Addr())
 	return server.Serve(listener)
 }
