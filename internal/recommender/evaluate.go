@@ -35,6 +35,7 @@ type Evaluation struct {
 	Popularity Figures            `json:"popularity"`
 	ItemKNN    Figures            `json:"item_knn"`
 	Parameters map[string]float64 `json:"parameters"`
+	Validation map[string]float64 `json:"validation"` // what the parts reached on the validation part; see Train
 	K          int                `json:"k"`
 }
 
@@ -87,7 +88,9 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 	}
 	e.Figures, err = v.run(ctx, "ranking", c.Rankings, func() (*Model, Parameters, error) {
 		m, p, err := learn(ctx, train, o)
-		e.Parameters = p.Map()
+		if err == nil {
+			e.Parameters, e.Validation = p.Map(), m.Info().Metrics
+		}
 		return m, p, err
 	})
 	if err != nil {
