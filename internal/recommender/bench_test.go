@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 )
@@ -17,11 +18,17 @@ func BenchmarkTrainDemo(b *testing.B) {
 	}
 }
 
-// large is a model of 25,000 books with full lists of neighbours, and readers
-// with the median, and then with a long, history.
+// large is a model of 25,000 books with all parts and full lists of neighbours,
+// and readers with the median, and then with a long, history.
 func large(b *testing.B) *Model {
 	b.Helper()
 	p := defaultParameters(Liked)
+	p.Regression, p.Ridge, p.Factors, p.Unobserved = 2, 10, 1, 0.005
+	return largeBy(b, p)
+}
+
+func largeBy(b *testing.B, p Parameters) *Model {
+	b.Helper()
 	events, books := shop(40_000, 25_000, 15, 1)
 	m, err := fit(context.Background(), NewDataset(events, books), p, nil, 1, workers(0), nil)
 	if err != nil {
@@ -42,12 +49,25 @@ func history(m *Model, n int) ([]Own, []int32) {
 	return own, seen
 }
 
+// BenchmarkFit25k trains each part of a model of 25,000 books by given
+// parameters, and then all.
 func BenchmarkFit25k(b *testing.B) {
 	data := NewDataset(shop(40_000, 25_000, 15, 1))
-	for b.Loop() {
-		if _, err := fit(context.Background(), data, defaultParameters(Liked), nil, 1, workers(0), nil); err != nil {
-			b.Fatal(err)
-		}
+	neighbours := defaultParameters(Liked)
+	regression, factors := neighbours, neighbours
+	regression.Regression, regression.Ridge = 2, 10
+	factors.Factors, factors.Unobserved = 1, 0.005
+	for _, c := range []struct {
+		name string
+		p    Parameters
+	}{{"neighbours", neighbours}, {"with-regression", regression}, {"with-factors", factors}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := fit(context.Background(), data, c.p, nil, 1, workers(0), nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -86,6 +106,28 @@ func BenchmarkRecommend(b *testing.B) {
 	}
 }
 
+// BenchmarkRecommendParts is what the factors cost in an answer.
+func BenchmarkRecommendParts(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		factors float64
+	}{{"neighbours", 0}, {"with-factors", 1}} {
+		p := defaultParameters(Liked)
+		p.Regression, p.Ridge, p.Factors, p.Unobserved = 2, 10, c.factors, 0.005
+		m := largeBy(b, p)
+		for _, n := range []int{8, 50} {
+			b.Run(fmt.Sprintf("%s/own=%d", c.name, n), func(b *testing.B) {
+				own, seen := history(m, n)
+				var dst []Scored
+				b.ReportAllocs()
+				for b.Loop() {
+					dst = m.Recommend(Query{Own: own, Exclude: seen, Limit: 10}, dst[:0])
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkExplain(b *testing.B) {
 	m := large(b)
 	own, seen := history(m, 8)
@@ -114,7 +156,7 @@ func BenchmarkOpen(b *testing.B) {
 	if err := m.Save(path); err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(8 * len(m.near.book)))
+	b.SetBytes(int64(8*len(m.near.book) + 4*len(m.factors.point)))
 	for b.Loop() {
 		m, err := Open(path)
 		if err != nil {

@@ -217,17 +217,29 @@ func (b *blender) judge(ctx context.Context, choose bool, before quality, metric
 	if err != nil {
 		return err
 	}
+	put := func(part string, q quality) {
+		recall, ndcg := metricsOf(part)
+		metrics[recall], metrics[ndcg] = q.recall, q.ndcg
+	}
 	if choose {
 		var best mixture
 		at, err := s.measure(ctx, neighboursAlone)
 		if err != nil {
 			return err
 		}
-		for _, moving := range [][]int{{partRegression}, {partFactors}, {partRegression, partFactors}} {
-			m, q, err := s.search(ctx, moving...)
+		for _, mix := range []struct {
+			name   string
+			moving []int
+		}{
+			{"with_regression", []int{partRegression}},
+			{"with_factors", []int{partFactors}},
+			{"with_both", []int{partRegression, partFactors}},
+		} {
+			m, q, err := s.search(ctx, mix.moving...)
 			if err != nil {
 				return err
 			}
+			put(mix.name, q)
 			// Two parts are only compared with the better of one each.
 			if q.beats(at) {
 				best, at = m, q
@@ -241,10 +253,6 @@ func (b *blender) judge(ctx context.Context, choose bool, before quality, metric
 	}
 	if b.p.Factors == 0 {
 		b.p.Unobserved = 0
-	}
-	put := func(part string, q quality) {
-		recall, ndcg := metricsOf(part)
-		metrics[recall], metrics[ndcg] = q.recall, q.ndcg
 	}
 	if b.p.Regression > 0 || b.p.Factors > 0 {
 		put(blendParts[partNeighbours], before)

@@ -35,6 +35,7 @@ type Evaluation struct {
 	Popularity Figures            `json:"popularity"`
 	ItemKNN    Figures            `json:"item_knn"`
 	Parameters map[string]float64 `json:"parameters"`
+	Validation map[string]float64 `json:"validation"` // what the parts reached on the validation part; see Train
 	K          int                `json:"k"`
 	Data       Sizes              `json:"data"`
 	// Knob is what the diversity of a query costs and brings, on some readers.
@@ -125,8 +126,11 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 	var ranked ranked
 	e.Figures, ranked, err = v.run(ctx, "ranking", c.Rankings, func() (*Model, Parameters, error) {
 		m, p, err := learn(ctx, chosenOn, o)
-		e.Parameters = p.Map()
-		if err == nil && train != chosenOn {
+		if err != nil {
+			return nil, p, err
+		}
+		e.Parameters, e.Validation = p.Map(), m.Info().Metrics
+		if train != chosenOn {
 			m, err = fit(ctx, train, p, nil, c.Seed, v.workers, nil)
 		}
 		return m, p, err

@@ -24,8 +24,10 @@ type Options struct {
 // Train learns a model. Its metrics are those of the same parameters trained
 // without the validation part and measured on it, at 20 books: for a number of
 // validation_readers the validation_recall and validation_ndcg, and
-// validation_popularity_recall and _ndcg of popularity alone. It returns
-// ErrNoData when there is nothing to learn from, and the cause when ctx ends.
+// validation_popularity_recall and _ndcg of popularity alone. Where there are
+// enough validation readers, so for the neighbours with_regression, with_factors
+// and with_both, and for each of cooccurrence, regression and factors that the
+// model is blended of, alone. It returns ErrNoData when there is nothing to learn from, and the cause when ctx ends.
 func Train(ctx context.Context, d *Dataset, o Options) (*Model, error) {
 	m, _, err := learn(ctx, d, o)
 	if err != nil {
