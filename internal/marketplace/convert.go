@@ -123,16 +123,21 @@ func percent(share float32) int {
 	if !(share > 0) { // NaN too
 		return 0
 	}
-	return int(math.Round(math.Min(float64(share), 1) * 100))
+	return int(math.Round(math.Min(float64(share), mostShare) * 100))
 }
 
-// rest is what reasons leave out of the whole, in percent.
+// mostShare bounds the shares that are told. They are above 1 where other books
+// of the reader speak against the suggestion, but not by so much.
+const mostShare = 9.99
+
+// rest is what reasons leave out of the whole, in percent: below 0 when the
+// other terms of the score speak against the book, all in all.
 func rest(reasons []view.Reason) int {
 	left := 100
 	for _, r := range reasons {
 		left -= r.Percent
 	}
-	return max(0, left)
+	return left
 }
 
 // shelf is what a reader did with books, as far as it is known.

@@ -90,7 +90,7 @@ type Home struct {
 	Personal bool  // the rows are about this reader
 	Failed   bool  // suggestions could not be had
 	First    *Card // shown large, with all its reasons
-	Rest     int   // percent of the first card's score that its reasons leave out
+	Rest     int   // percent of the first card's score that its reasons leave out; below 0, it is against the book
 	Rows     []Row
 }
 

@@ -225,8 +225,9 @@ type Reason struct {
 	BookId int32 `protobuf:"varint,2,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
 	// Its title.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	// This term's part of the score, 0 to 1. The shares of all terms add up to
-	// one; an answer that carries only the largest may add up to less.
+	// This term's part of the score. The shares of all terms add up to one. An
+	// answer carries only the largest, all above 0: they add up to less than one,
+	// or to more, where other books of the reader speak against the suggestion.
 	Share         float32 `protobuf:"fixed32,4,opt,name=share,proto3" json:"share,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
