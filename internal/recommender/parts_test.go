@@ -272,10 +272,10 @@ func TestTheDigestOfADatasetTellsItFromOthers(t *testing.T) {
 	moved := slices.Clone(books)
 	moved[4].Category++
 	for name, d := range map[string]*Dataset{
-		"an event less":     NewDataset(events[1:], books),
-		"a dislike more":    NewDataset(changed, books),
-		"a book more":       NewDataset(events, append(slices.Clone(books), Book{ID: 1})),
-		"another category":  NewDataset(events, moved),
+		"an event less":    NewDataset(events[1:], books),
+		"a dislike more":   NewDataset(changed, books),
+		"a book more":      NewDataset(events, append(slices.Clone(books), Book{ID: 1})),
+		"another category": NewDataset(events, moved),
 		"nothing whatever": NewDataset(nil, nil),
 	} {
 		if d.Digest() == first {
