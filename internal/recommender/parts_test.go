@@ -18,13 +18,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-// blended are parameters that make use of every part of a model.
-func blended() Parameters {
-	p := defaultParameters(Liked)
-	p.Regression, p.Ridge, p.Factors, p.Unobserved = 0.7, 10, 0.3, 0.02
-	return p
-}
-
 // trainParts trains all parts, saves them, and opens them again in any order.
 func trainParts(t rapid.TB, dir string, d *Dataset, o Options, count int) []*Part {
 	t.Helper()
