@@ -90,15 +90,21 @@ func (s *stages) next(pieces int) func(int) {
 	return func(n int) { s.done((before + n*s.books/max(pieces, 1)) / s.count) }
 }
 
-// What finding the neighbours of a book costs beside counting, in counts.
+// What work costs, in counts of one reader of two books.
 const (
-	listCost  = 2_000
-	solveCost = 100_000
+	listCost   = 2_000   // for each book, beside counting
+	solveCost  = 100_000 // the regression of a book
+	factorCost = 1. / 16 // a step of the factors: for each opinion their width squared, each round
 )
 
 // share is the books of part index of count: a range that is about as much work
-// as that of every other part.
+// as that of every other part, where the first has the factors to do besides.
 func (m *matrix) share(index, count int, p Parameters) span {
+	first := 0
+	if p.Factors > 0 {
+		width := float64(factorWidth(m.books))
+		first = int(factorCost * refiningRounds * width * width * float64(len(m.book)))
+	}
 	each := listCost
 	if p.Regression > 0 {
 		each += solveCost
@@ -112,7 +118,10 @@ func (m *matrix) share(index, count int, p Parameters) span {
 		before[b+1] = before[b] + work
 	}
 	border := func(i int) int32 {
-		return int32(sort.Search(m.books, func(b int) bool { return before[b]*count >= before[m.books]*i }))
+		return int32(sort.Search(m.books, func(b int) bool { return (first+before[b])*count >= (first+before[m.books])*i }))
+	}
+	if index == 0 {
+		return span{0, border(1)}
 	}
 	return span{border(index), border(index + 1)}
 }

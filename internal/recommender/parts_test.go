@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -137,6 +139,12 @@ func TestPartsShareTheWork(t *testing.T) {
 		if int(next) != m.books {
 			t.Errorf("%d parts end at book %d of %d", count, next, m.books)
 		}
+	}
+	p := blended()
+	with := m.share(0, 4, p)
+	p.Factors = 0
+	if without := m.share(0, 4, p); with.len() >= without.len() {
+		t.Errorf("the first part has %d books beside the factors, %d without them", with.len(), without.len())
 	}
 }
 
@@ -418,4 +426,42 @@ func FuzzOpenPart(f *testing.F) {
 			t.Fatalf("a model that was merged and checked cannot be opened: %v", err)
 		}
 	})
+}
+
+// BenchmarkParts is the work of several machines done by one: seconds of the
+// longest part and of all, and of the merge. The first has the factors to do.
+func BenchmarkParts(b *testing.B) {
+	d := NewDataset(shop(100_000, 25_000, 20, 1))
+	p := blended()
+	for _, count := range []int{1, 2, 4, 8} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			for b.Loop() {
+				var first, longest, all, merge time.Duration
+				parts := make([]*Part, count)
+				for i := range parts {
+					start := time.Now()
+					var err error
+					if parts[i], err = fitPart(context.Background(), d, choice{parameters: p}, i, count, 1, workers(0), nil); err != nil {
+						b.Fatal(err)
+					}
+					took := time.Since(start)
+					if i == 0 {
+						first = took
+					} else {
+						longest = max(longest, took)
+					}
+					all += took
+				}
+				start := time.Now()
+				if _, err := Merge(parts); err != nil {
+					b.Fatal(err)
+				}
+				merge = time.Since(start)
+				b.ReportMetric(first.Seconds(), "s/first")
+				b.ReportMetric(longest.Seconds(), "s/other")
+				b.ReportMetric(all.Seconds(), "s/all")
+				b.ReportMetric(merge.Seconds(), "s/merge")
+			}
+		})
+	}
 }
