@@ -21,7 +21,8 @@ type serveFlags struct {
 	ReadersAddr         string        `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
 	AddressesFile       string        `env:"OCTAVO_ADDRESSES_FILE" type:"path" help:"Write the addresses in use to this file as JSON once everything is ready (${env})."`
 	Demo                bool          `env:"OCTAVO_DEMO" default:"true" negatable:"" help:"Fill an empty data folder with the demo library and its simulated readers (${env})."`
-	TrainEvery          time.Duration `env:"OCTAVO_TRAIN_EVERY" default:"1h" help:"Train again this often when there is something new to learn from; 0 never (${env})."`
+	TrainEvery          time.Duration `env:"OCTAVO_TRAIN_EVERY" default:"24h" help:"Train again this often when there is something new to learn from; 0 never (${env})."`
+	RefreshEvery        time.Duration `env:"OCTAVO_REFRESH_EVERY" default:"10m" help:"Take what is new into the model this often, without training all of it again; 0 never (${env})."`
 
 	chassis.Flags `embed:""`
 }

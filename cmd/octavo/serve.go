@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"time"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
@@ -16,8 +14,6 @@ import (
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/cmd/internal/readersservice"
 	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
-	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
-	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 )
 
 type serveCommand struct{ serveFlags }
@@ -44,7 +40,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		if err := c.announce(folder, at, os.Stdout); err != nil {
 			return err
 		}
-		return c.retrain(ctx, app, folder, clients)
+		return newRenewer(app, folder, clients).run(ctx, c.TrainEvery, c.RefreshEvery)
 	})
 	return app.Run(ctx)
 }
@@ -105,40 +101,4 @@ func (c *serveCommand) announce(folder *dataFolder, at peers.Addresses, out io.W
   stop with Ctrl-C
 `, at.HTTP, at.Recommendations, at.Catalog, at.Readers, at.Admin, folder.path)
 	return err
-}
-
-// retrain trains again from time to time, when the log has grown since the
-// model in use was made. A failure is logged and tried again the next time.
-func (c *serveCommand) retrain(ctx context.Context, app *chassis.App, folder *dataFolder, clients *peers.Peers) error {
-	if c.TrainEvery <= 0 {
-		return nil
-	}
-	ticker := time.NewTicker(c.TrainEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		model, err := clients.Recommendations.GetModel(ctx, &recommendationsv1.GetModelRequest{})
-		if err == nil && model.GetPosition() == model.GetTrainedPosition() {
-			continue
-		}
-		if err == nil {
-			err = train(ctx, app, folder.models(), clients)
-		}
-		if err != nil && ctx.Err() == nil {
-			app.Log().Warn("the model was not renewed; the one before serves on", slog.Any("error", err))
-		}
-	}
-}
-
-func train(ctx context.Context, app *chassis.App, models string, clients *peers.Peers) error {
-	result, err := trainerjob.Run(ctx, app, models, clients, nil)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	app.Log().Info("trained", "model", result.Version, "books", result.Books, "readers", result.Readers, "interactions", result.Interactions)
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"text/tabwriter"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
@@ -14,26 +13,23 @@ import (
 
 type trainCommand struct {
 	dataFlags `embed:""`
+
+	trainerjob.Mode `embed:""`
 }
 
 func (trainCommand) Help() string {
-	return "Reads the catalogue and the log of the data folder, also while 'octavo serve' runs on it, which takes up the new model by itself."
+	return "Reads the catalogue and the log of the data folder, also while 'octavo serve' runs on it, which takes up the new model by itself. Where there are several machines, each does a part (--shard 0/4, --shard 1/4, ...), and --merge makes of them the very model that one machine would have made."
 }
 
 func (c *trainCommand) Run(ctx context.Context) error {
 	return withServices(ctx, c.DataDir, func(ctx context.Context, app *chassis.App, clients *peers.Peers) error {
 		bars := newProgress(os.Stderr)
-		result, err := trainerjob.Run(ctx, app, modelsIn(c.DataDir), clients, bars.report)
+		result, err := trainerjob.Run(ctx, app, modelsIn(c.DataDir), clients, c.Mode, bars.report)
 		bars.Close()
 		if err != nil {
 			return err
 		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-		fmt.Fprintf(w, "published\t%s (%s)\n", result.Name, result.Version)
-		fmt.Fprintf(w, "books\t%d\n", result.Books)
-		fmt.Fprintf(w, "readers\t%d\n", result.Readers)
-		fmt.Fprintf(w, "interactions\t%d\n", result.Interactions)
-		return w.Flush()
+		return trainerjob.Print(os.Stdout, c.Mode, result)
 	})
 }
 

@@ -24,8 +24,11 @@ func (f *flags) Run(ctx context.Context) error {
 		return err
 	}
 	return program.Job(ctx, app, func(ctx context.Context) error {
-		_, err := trainerjob.Run(ctx, app, f.Models, clients, nil)
-		return err
+		result, err := trainerjob.Run(ctx, app, f.Models, clients, f.Mode, nil)
+		if err != nil {
+			return err
+		}
+		return trainerjob.Print(os.Stdout, f.Mode, result)
 	})
 }
 

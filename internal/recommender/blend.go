@@ -83,7 +83,7 @@ func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options,
 // learn learns the parts that the parameters ask for.
 func (b *blender) learn(ctx context.Context) error {
 	if b.p.Regression > 0 {
-		e, err := gather(ctx, b.t.matrix, b.t.workers, nil)
+		e, err := gather(ctx, b.t.matrix, b.t.matrix.all(), b.t.workers, nil)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (b *blender) factorise(ctx context.Context) (err error) {
 // choose finds the parameters of the parts and learns them.
 func (b *blender) choose(ctx context.Context) error {
 	m := b.t.matrix
-	e, err := gather(ctx, m, b.t.workers, nil)
+	e, err := gather(ctx, m, m.all(), b.t.workers, nil)
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,7 @@ func TestFactorsFitTheReaders(t *testing.T) {
 // TestRegressionFollowsTheFormula solves the system of every book anew.
 func TestRegressionFollowsTheFormula(t *testing.T) {
 	m := everything(NewDataset(shop(80, 30, 8, 3)))
-	e, err := gather(context.Background(), m, 2, nil)
+	e, err := gather(context.Background(), m, m.all(), 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,10 +301,11 @@ func TestSheetsRankAsTheModelDoes(t *testing.T) {
 	if err := b.learn(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	near, err := connect(context.Background(), tuner.matrix, p, 2, nil)
+	lists, err := connect(context.Background(), tuner.matrix, p, tuner.matrix.all(), 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	near := join(lists)
 	s, err := tuner.write(context.Background(), near, b.regression, b.factors, p.popularity(tuner.matrix.bookSize))
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,9 @@ type matrix struct {
 	readersOf  []int32   // how many readers have weight for a book
 }
 
+// all is the range of all books.
+func (m *matrix) all() span { return span{0, int32(m.books)} }
+
 // newMatrix takes the opinions of d that keep returns a weight above 0 for.
 func newMatrix(d *Dataset, weigh func(entry int) float32) *matrix {
 	n, readers := d.Books(), d.Readers()

@@ -36,17 +36,22 @@ type Model struct {
 
 type span struct{ from, to int32 }
 
+func (s span) len() int { return int(s.to - s.from) }
+
 // Info describes a model.
 type Info struct {
-	Version       string // the first 12 hexadecimal digits of the file's digest
-	Books         int
-	Readers       int   // readers learnt from
-	Interactions  int64 // events learnt from
-	Position      int64 // of the last event of the log it knows
-	Parameters    map[string]float64
-	Metrics       map[string]float64 // on the validation part; see Train
-	Seed          uint64
-	FormatVersion int
+	Version      string // the first 12 hexadecimal digits of the file's digest
+	Books        int
+	Readers      int   // readers learnt from
+	Interactions int64 // events learnt from
+	Position     int64 // of the last event of the log it knows
+	// LearntPosition is that of the training the parameters, the factors and the
+	// metrics come from: Position itself unless the model was refreshed since.
+	LearntPosition int64
+	Parameters     map[string]float64
+	Metrics        map[string]float64 // on the validation part; see Train
+	Seed           uint64
+	FormatVersion  int
 }
 
 // Info describes the model. The maps are the caller's own.

@@ -127,26 +127,42 @@ type entry struct {
 	Offsets [2]int64 `json:"data_offsets"`
 }
 
+// learntName is there only in a model that was refreshed.
+const learntName = "learnt_position"
+
 // header is the length and the padded JSON with which the file begins.
 func (m *Model) header(sections []section) ([]byte, error) {
-	parameters, err := json.Marshal(m.info.Parameters)
+	metadata, err := numbersOf(m.info.Parameters, m.info.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	metadata["format"] = formatName
+	metadata["format_version"] = strconv.Itoa(formatVersion)
+	metadata["readers"] = strconv.Itoa(m.info.Readers)
+	metadata["interactions"] = strconv.FormatInt(m.info.Interactions, 10)
+	metadata["position"] = strconv.FormatInt(m.info.Position, 10)
+	metadata["seed"] = strconv.FormatUint(m.info.Seed, 10)
+	if m.info.LearntPosition != m.info.Position {
+		metadata[learntName] = strconv.FormatInt(m.info.LearntPosition, 10)
+	}
+	return headerOf(metadata, sections)
+}
+
+// numbersOf are the parameters and the metrics as the header has them.
+func numbersOf(parameters, metrics map[string]float64) (map[string]string, error) {
+	p, err := json.Marshal(parameters)
 	if err != nil {
 		return nil, fmt.Errorf("encode parameters: %w", err)
 	}
-	metrics, err := json.Marshal(m.info.Metrics)
+	m, err := json.Marshal(metrics)
 	if err != nil {
 		return nil, fmt.Errorf("encode metrics: %w", err)
 	}
-	metadata := map[string]string{
-		"format":         formatName,
-		"format_version": strconv.Itoa(formatVersion),
-		"readers":        strconv.Itoa(m.info.Readers),
-		"interactions":   strconv.FormatInt(m.info.Interactions, 10),
-		"position":       strconv.FormatInt(m.info.Position, 10),
-		"seed":           strconv.FormatUint(m.info.Seed, 10),
-		"parameters":     string(parameters),
-		"metrics":        string(metrics),
-	}
+	return map[string]string{"parameters": string(p), "metrics": string(m)}, nil
+}
+
+// headerOf adds to the metadata the checksums of the sections.
+func headerOf(metadata map[string]string, sections []section) ([]byte, error) {
 	all := map[string]any{"__metadata__": metadata}
 	var at int64
 	for _, s := range sections {
@@ -183,12 +199,15 @@ func (m *Model) setDigest(d [sha256.Size]byte) {
 }
 
 // Save writes the model to a file, which is there either whole or not at all.
-func (m *Model) Save(path string) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("save model %s: %w", path, err)
-		}
-	}()
+func (m *Model) Save(path string) error {
+	if err := saveFile(path, m.write); err != nil {
+		return fmt.Errorf("save model %s: %w", path, err)
+	}
+	return nil
+}
+
+// saveFile makes a file, or replaces it, as a whole.
+func saveFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -198,7 +217,7 @@ func (m *Model) Save(path string) (err error) {
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	if err = m.write(f); err != nil {
+	if err = write(f); err != nil {
 		return err
 	}
 	if err = f.Chmod(0o644); err != nil {
@@ -222,6 +241,10 @@ func (m *Model) write(w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return writeFile(w, head, sections)
+}
+
+func writeFile(w io.Writer, head []byte, sections []section) error {
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
@@ -231,7 +254,7 @@ func (m *Model) write(w io.Writer) error {
 		}
 	}
 	digest := sha256.Sum256(head)
-	_, err = w.Write(digest[:])
+	_, err := w.Write(digest[:])
 	return err
 }
 
@@ -277,54 +300,11 @@ func (m *Model) Close() error {
 
 // decodeModel makes a model that lies in data, which must be aligned.
 func decodeModel(data []byte) (*Model, error) {
-	head, body, err := splitHeader(data)
-	if err != nil {
-		return nil, err
-	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(head[8:], &all); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	var metadata map[string]string
-	if err := json.Unmarshal(all["__metadata__"], &metadata); err != nil {
-		return nil, fmt.Errorf("header: __metadata__: %w", err)
-	}
-	if metadata["format"] != formatName {
-		return nil, fmt.Errorf("not a model of Octavo: the format is %q", metadata["format"])
-	}
-	if v := metadata["format_version"]; v != strconv.Itoa(formatVersion) {
-		return nil, fmt.Errorf("format version %q, this program reads version %d", v, formatVersion)
-	}
 	m := &Model{}
 	sections := m.sections()
-	if len(all) != len(sections)+2 {
-		return nil, fmt.Errorf("header: %d entries, want %d", len(all), len(sections)+2)
-	}
-	rest := body
-	for i := range sections {
-		s := &sections[i]
-		if s.rows != oneRow {
-			s.rows = len(sections[booksAt].data) / sections[booksAt].width
-		}
-		if s.data, rest, err = cut(all, rest, int64(len(body)), *s); err != nil {
-			return nil, err
-		}
-	}
-	stored, rest, err := cut(all, rest, int64(len(body)), section{name: digestName, dtype: "U8", width: 1, rows: oneRow})
+	metadata, digest, err := decodeFile(data, "model", formatName, formatVersion, sections)
 	if err != nil {
 		return nil, err
-	}
-	if len(rest) != 0 {
-		return nil, fmt.Errorf("%d bytes after the last section", len(rest))
-	}
-	digest := sha256.Sum256(head)
-	if !bytes.Equal(stored, digest[:]) {
-		return nil, errors.New("header: the checksum does not match")
-	}
-	for _, s := range sections {
-		if sum := sha256.Sum256(s.data); metadata["sha256."+s.name] != hex.EncodeToString(sum[:]) {
-			return nil, fmt.Errorf("section %s: the checksum does not match", s.name)
-		}
 	}
 	if err := m.read(sections, metadata); err != nil {
 		return nil, err
@@ -334,10 +314,62 @@ func decodeModel(data []byte) (*Model, error) {
 	return m, nil
 }
 
+// decodeFile fills in the sections, as they lie in data, and verifies all that
+// the checksums cover.
+func decodeFile(data []byte, what, format string, version int, sections []section) (metadata map[string]string, digest [sha256.Size]byte, err error) {
+	head, body, err := splitHeader(data, what)
+	if err != nil {
+		return nil, digest, err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(head[8:], &all); err != nil {
+		return nil, digest, fmt.Errorf("header: %w", err)
+	}
+	if err := json.Unmarshal(all["__metadata__"], &metadata); err != nil {
+		return nil, digest, fmt.Errorf("header: __metadata__: %w", err)
+	}
+	if metadata["format"] != format {
+		return nil, digest, fmt.Errorf("not a %s of Octavo: the format is %q", what, metadata["format"])
+	}
+	if v := metadata["format_version"]; v != strconv.Itoa(version) {
+		return nil, digest, fmt.Errorf("format version %q, this program reads version %d", v, version)
+	}
+	if len(all) != len(sections)+2 {
+		return nil, digest, fmt.Errorf("header: %d entries, want %d", len(all), len(sections)+2)
+	}
+	rest := body
+	for i := range sections {
+		s := &sections[i]
+		if s.rows != oneRow {
+			s.rows = len(sections[booksAt].data) / sections[booksAt].width
+		}
+		if s.data, rest, err = cut(all, rest, int64(len(body)), *s); err != nil {
+			return nil, digest, err
+		}
+	}
+	stored, rest, err := cut(all, rest, int64(len(body)), section{name: digestName, dtype: "U8", width: 1, rows: oneRow})
+	if err != nil {
+		return nil, digest, err
+	}
+	if len(rest) != 0 {
+		return nil, digest, fmt.Errorf("%d bytes after the last section", len(rest))
+	}
+	digest = sha256.Sum256(head)
+	if !bytes.Equal(stored, digest[:]) {
+		return nil, digest, errors.New("header: the checksum does not match")
+	}
+	for _, s := range sections {
+		if sum := sha256.Sum256(s.data); metadata["sha256."+s.name] != hex.EncodeToString(sum[:]) {
+			return nil, digest, fmt.Errorf("section %s: the checksum does not match", s.name)
+		}
+	}
+	return metadata, digest, nil
+}
+
 // splitHeader separates the header, its length included, from the arrays.
-func splitHeader(data []byte) (head, body []byte, err error) {
+func splitHeader(data []byte, what string) (head, body []byte, err error) {
 	if len(data) < 8 {
-		return nil, nil, fmt.Errorf("%d bytes, too short for a model", len(data))
+		return nil, nil, fmt.Errorf("%d bytes, too short for a %s", len(data), what)
 	}
 	length := binary.LittleEndian.Uint64(data)
 	if length > mostHeader {
@@ -474,6 +506,12 @@ func (m *Model) readInfo(metadata map[string]string) error {
 	}
 	if m.info.Position, err = strconv.ParseInt(metadata["position"], 10, 64); err != nil {
 		return fmt.Errorf("header: position: %w", err)
+	}
+	m.info.LearntPosition = m.info.Position
+	if learnt, refreshed := metadata[learntName]; refreshed {
+		if m.info.LearntPosition, err = strconv.ParseInt(learnt, 10, 64); err != nil {
+			return fmt.Errorf("header: %s: %w", learntName, err)
+		}
 	}
 	if m.info.Seed, err = strconv.ParseUint(metadata["seed"], 10, 64); err != nil {
 		return fmt.Errorf("header: seed: %w", err)

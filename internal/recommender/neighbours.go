@@ -153,22 +153,29 @@ func (s *selector) shorten(r row, n int) row {
 // link turns the counts of the books that need them into weights. counts gives
 // the row of a book to a worker.
 func link(ctx context.Context, m *matrix, p Parameters, n int, o order, done func(int), needed func(j int) bool, counts func(worker, j int) row) (*neighbours, error) {
-	candidate := damping(m.bookSize, p.Smoothing, p.BookExponent)
-	own := damping(m.bookSize, p.Smoothing, p.OwnExponent)
-	s := selectors(n, candidate, o)
-	lists := make([]row, m.books)
-	err := parallel(ctx, n, m.books, done, func(w, j int) {
-		if !needed(j) {
-			return
-		}
-		list := s[w].strongest(counts(w, j))
-		sharpen(list.value, own[j], p)
-		lists[j] = list
-	})
+	lists, err := list(ctx, m, p, m.all(), n, o, done, needed, counts)
 	if err != nil {
 		return nil, err
 	}
 	return join(lists), nil
+}
+
+// list is link for a range of the books, before the lists of all books are
+// joined.
+func list(ctx context.Context, m *matrix, p Parameters, books span, n int, o order, done func(int), needed func(j int) bool, counts func(worker, j int) row) ([]row, error) {
+	candidate := damping(m.bookSize, p.Smoothing, p.BookExponent)
+	own := damping(m.bookSize, p.Smoothing, p.OwnExponent)
+	s := selectors(n, candidate, o)
+	lists := make([]row, books.len())
+	return lists, parallel(ctx, n, len(lists), done, func(w, i int) {
+		j := int(books.from) + i
+		if !needed(j) {
+			return
+		}
+		near := s[w].strongest(counts(w, j))
+		sharpen(near.value, own[j], p)
+		lists[i] = near
+	})
 }
 
 // The weights kept are within these bounds, so that no sum of them overflows or
@@ -234,10 +241,10 @@ func counters(m *matrix, readerExponent float64, n int) []counter {
 	return all
 }
 
-// connect counts and links all books.
-func connect(ctx context.Context, m *matrix, p Parameters, n int, done func(int)) (*neighbours, error) {
+// connect counts and lists the neighbours of a range of the books.
+func connect(ctx context.Context, m *matrix, p Parameters, books span, n int, done func(int)) ([]row, error) {
 	c := counters(m, p.ReaderExponent, n)
-	return link(ctx, m, p, n, byIndex, done,
+	return list(ctx, m, p, books, n, byIndex, done,
 		func(int) bool { return true },
 		func(w, j int) row { return c[w].count(j) })
 }

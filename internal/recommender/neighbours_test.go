@@ -15,10 +15,11 @@ func TestNeighboursFollowTheFormula(t *testing.T) {
 	d := NewDataset(shop(60, 30, 6, 3))
 	p := Parameters{BookExponent: 0.6, OwnExponent: 0.3, ReaderExponent: 0.5, Smoothing: 2, Sharpness: 1.3, Evenness: 0.4}
 	m := newMatrix(d, func(e int) float32 { return d.weigh(p, e) })
-	near, err := connect(context.Background(), m, p, 2, nil)
+	lists, err := connect(context.Background(), m, p, m.all(), 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	near := join(lists)
 
 	x := make([][]float64, d.Readers())
 	readerSize, bookSize := make([]float64, d.Readers()), make([]float64, d.Books())

@@ -1,6 +1,9 @@
 package recommender
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Parameters are the numbers of the formulas
 //
@@ -102,16 +105,52 @@ const (
 	unobservedName = "unobserved"
 )
 
+// named are the parameters by name.
+func (p *Parameters) named() map[string]*float64 {
+	m := map[string]*float64{
+		regressionName: &p.Regression, ridgeName: &p.Ridge,
+		factorsName: &p.Factors, unobservedName: &p.Unobserved,
+	}
+	for _, c := range append(linking[:len(linking):len(linking)], counting...) {
+		m[c.name] = c.of(p)
+	}
+	return m
+}
+
 // Map gives the parameters by name, as reports and the model file have them.
 func (p Parameters) Map() map[string]float64 {
 	m := make(map[string]float64)
-	for _, c := range append(linking[:len(linking):len(linking)], counting...) {
-		m[c.name] = *c.of(&p)
+	for name, value := range p.named() {
+		m[name] = *value
 	}
-	m[regressionName], m[ridgeName] = p.Regression, p.Ridge
-	m[factorsName], m[unobservedName] = p.Factors, p.Unobserved
 	return m
 }
+
+// parametersFrom is the reverse of Map. Those of another program, which knows
+// other names, are refused.
+func parametersFrom(values map[string]float64) (Parameters, error) {
+	var p Parameters
+	named := p.named()
+	for name, to := range named {
+		value, ok := values[name]
+		switch {
+		case !ok:
+			return p, fmt.Errorf("parameters: there is no %s", name)
+		case math.IsNaN(value) || value < 0 || value > mostParameter:
+			return p, fmt.Errorf("parameters: %s is %v", name, value)
+		}
+		*to = value
+	}
+	for name := range values {
+		if named[name] == nil {
+			return p, fmt.Errorf("parameters: %s is not known", name)
+		}
+	}
+	return p, nil
+}
+
+// mostParameter is beyond all that is chosen.
+const mostParameter = 1e12
 
 // popularity is the prior of each book, Prior for the most read one.
 func (p Parameters) popularity(size []float32) []float32 {

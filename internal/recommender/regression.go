@@ -18,18 +18,21 @@ const (
 // with its commonest companions, and with those that predict it.
 type evidence struct {
 	m         *matrix
+	predicted span
 	square    []float32 // by book: its count with itself
 	common    []row
-	predictor []row
+	predictor []row // of those predicted
 }
 
-// gather counts for the regression of each book on its nearest.
-func gather(ctx context.Context, m *matrix, n int, done func(int)) (*evidence, error) {
+// gather counts for the regression of each of a range of the books on its
+// nearest.
+func gather(ctx context.Context, m *matrix, books span, n int, done func(int)) (*evidence, error) {
 	e := &evidence{
 		m:         m,
+		predicted: books,
 		square:    make([]float32, m.books),
 		common:    make([]row, m.books),
-		predictor: make([]row, m.books),
+		predictor: make([]row, books.len()),
 	}
 	even := make([]float32, m.books)
 	for b := range even {
@@ -38,14 +41,38 @@ func gather(ctx context.Context, m *matrix, n int, done func(int)) (*evidence, e
 	c := counters(m, 0, n)
 	near := selectors(n, damping(m.bookSize, 3, 0.5), unordered)
 	most := selectors(n, even, unordered)
-	return e, parallel(ctx, n, m.books, done, func(w, j int) {
-		for _, x := range m.readerWeight[m.bookRows[j]:m.bookRows[j+1]] {
-			e.square[j] += x * x
+	look := func(w, b int) row {
+		for _, x := range m.readerWeight[m.bookRows[b]:m.bookRows[b+1]] {
+			e.square[b] += x * x
 		}
-		counts := c[w].count(j)
-		e.predictor[j] = near[w].shorten(counts, regressors)
-		e.common[j] = most[w].shorten(counts, commonest)
-	})
+		counts := c[w].count(b)
+		e.common[b] = most[w].shorten(counts, commonest)
+		return counts
+	}
+	if err := parallel(ctx, n, books.len(), done, func(w, i int) {
+		e.predictor[i] = near[w].shorten(look(w, int(books.from)+i), regressors)
+	}); err != nil {
+		return nil, err
+	}
+	others := e.others()
+	return e, parallel(ctx, n, len(others), nil, func(w, i int) { look(w, int(others[i])) })
+}
+
+// others are the books that predict without being predicted.
+func (e *evidence) others() []int32 {
+	predicts := make([]bool, e.m.books)
+	for _, p := range e.predictor {
+		for _, b := range p.book {
+			predicts[b] = true
+		}
+	}
+	var others []int32
+	for b := range int32(e.m.books) {
+		if predicts[b] && (b < e.predicted.from || b >= e.predicted.to) {
+			others = append(others, b)
+		}
+	}
+	return others
 }
 
 // regress finds for each book j the weights r that predict best who reads it
@@ -58,6 +85,20 @@ func gather(ctx context.Context, m *matrix, n int, done func(int)) (*evidence, e
 // (Ning and Karypis 2011) has it. The results, one for each ridge, list for each
 // i the books j it speaks for, or against.
 func (e *evidence) regress(ctx context.Context, ridges []float64, n int, done func(int)) ([]*neighbours, error) {
+	solved, err := e.solve(ctx, ridges, n, done)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*neighbours, len(ridges))
+	for i := range ridges {
+		all[i] = turn(solved[i])
+	}
+	return all, nil
+}
+
+// solve is regress for the books predicted: the results, one for each ridge,
+// list for each of these the books that speak for it, or against.
+func (e *evidence) solve(ctx context.Context, ridges []float64, n int, done func(int)) ([][]row, error) {
 	type worker struct {
 		place                  []uint8 // by book: its place among the predictors, plus 1
 		met                    []int32 // places in a row of counts
@@ -67,11 +108,11 @@ func (e *evidence) regress(ctx context.Context, ridges []float64, n int, done fu
 	for w := range workers {
 		workers[w] = worker{make([]uint8, e.m.books), make([]int32, commonest), make([]float32, regressors*regressors), make([]float32, regressors*regressors), make([]float32, regressors)}
 	}
-	weights := make([][][]float32, len(ridges))
-	for i := range weights {
-		weights[i] = make([][]float32, e.m.books)
+	solved := make([][]row, len(ridges))
+	for i := range solved {
+		solved[i] = make([]row, len(e.predictor))
 	}
-	err := parallel(ctx, n, e.m.books, done, func(w, j int) {
+	return solved, parallel(ctx, n, len(e.predictor), done, func(w, j int) {
 		at := &workers[w]
 		books, counts := e.predictor[j].book, e.predictor[j].value
 		k := len(books)
@@ -107,38 +148,29 @@ func (e *evidence) regress(ctx context.Context, ridges []float64, n int, done fu
 			}
 			// Counts left out may spoil a system; its book is then predicted by none.
 			if vector.Solve(copied, answer) {
-				weights[i][j] = append([]float32(nil), answer...)
+				solved[i][j] = row{books, append([]float32(nil), answer...)}
 			}
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	all := make([]*neighbours, len(ridges))
-	for i := range ridges {
-		all[i] = e.turn(weights[i])
-	}
-	return all, nil
 }
 
 // turn lists by predictor what was found by predicted book.
-func (e *evidence) turn(weights [][]float32) *neighbours {
-	t := &neighbours{rows: make([]int64, len(weights)+1)}
-	for j := range weights {
-		for i := range weights[j] {
-			t.rows[e.predictor[j].book[i]+1]++
+func turn(solved []row) *neighbours {
+	t := &neighbours{rows: make([]int64, len(solved)+1)}
+	for _, r := range solved {
+		for _, b := range r.book {
+			t.rows[b+1]++
 		}
 	}
-	for b := range weights {
+	for b := range solved {
 		t.rows[b+1] += t.rows[b]
 	}
 	next := append([]int64(nil), t.rows...)
-	t.book = make([]int32, t.rows[len(weights)])
+	t.book = make([]int32, t.rows[len(solved)])
 	t.weight = make([]float32, len(t.book))
-	for j := range weights {
-		for i, r := range weights[j] {
-			b := e.predictor[j].book[i]
-			t.book[next[b]], t.weight[next[b]] = int32(j), r
+	for j, r := range solved {
+		for i, b := range r.book {
+			t.book[next[b]], t.weight[next[b]] = int32(j), r.value[i]
 			next[b]++
 		}
 	}

@@ -38,89 +38,50 @@ func Train(ctx context.Context, d *Dataset, o Options) (*Model, error) {
 
 // learn is Train, and says by which parameters.
 func learn(ctx context.Context, d *Dataset, o Options) (*Model, Parameters, error) {
-	n := workers(o.Workers)
-	if !d.learnable() {
-		return nil, Parameters{}, ErrNoData
+	c, err := decide(ctx, d, o)
+	if err != nil {
+		return nil, c.parameters, err
 	}
-	t := &tuner{workers: n, progress: o.Progress, tried: make(map[Parameters]quality)}
+	m, err := fit(ctx, d, c.parameters, c.start, o.Seed, workers(o.Workers), func(done int) { o.Progress.report("training", done, d.Books()) })
+	if err != nil {
+		return nil, c.parameters, err
+	}
+	m.info.Metrics = c.metrics
+	m.info.Position, m.info.LearntPosition = o.Position, o.Position
+	m.info.Seed = o.Seed
+	return m, c.parameters, m.seal()
+}
+
+// choice is what a training begins with.
+type choice struct {
+	parameters Parameters
+	metrics    map[string]float64
+	start      *factors // those of the trial, for those of all data to begin with
+}
+
+// decide chooses the parameters, unless they are given, and measures them.
+func decide(ctx context.Context, d *Dataset, o Options) (choice, error) {
+	c := choice{parameters: defaultParameters(o.Objective), metrics: map[string]float64{metricReaders: 0}}
+	if !d.learnable() {
+		return c, ErrNoData
+	}
+	t := &tuner{workers: workers(o.Workers), progress: o.Progress, tried: make(map[Parameters]quality)}
 	if o.Validation != nil {
 		t.trial = given(d, o.Validation, o.Objective, o.Seed)
 	} else {
 		t.trial = holdOut(d, o.Objective, o.Seed)
 	}
-	p := defaultParameters(o.Objective)
 	if o.Parameters != nil {
-		p = *o.Parameters
+		c.parameters = *o.Parameters
 	}
-	metrics := map[string]float64{metricReaders: 0}
 	if len(t.trial.judges) > 0 {
 		var err error
-		if p, err = t.judge(ctx, p, o, metrics); err != nil {
-			return nil, p, fmt.Errorf("choose parameters: %w", err)
+		if c.parameters, err = t.judge(ctx, c.parameters, o, c.metrics); err != nil {
+			return c, fmt.Errorf("choose parameters: %w", err)
 		}
 	}
-	start := t.start
-	*t = tuner{} // its memory is needed
-
-	m, err := fit(ctx, d, p, start, o.Seed, n, func(done int) { o.Progress.report("training", done, d.Books()) })
-	if err != nil {
-		return nil, p, err
-	}
-	m.info.Metrics = metrics
-	m.info.Position = o.Position
-	m.info.Seed = o.Seed
-	return m, p, m.seal()
-}
-
-// fit trains on all of d by given parameters. The factors begin at start, when
-// given. done is told how far that is, out of the number of books.
-func fit(ctx context.Context, d *Dataset, p Parameters, start *factors, seed uint64, workers int, done func(int)) (*Model, error) {
-	m := newMatrix(d, func(e int) float32 { return d.weigh(p, e) })
-	stages := 1
-	if p.Regression > 0 {
-		stages += 2
-	}
-	if p.Factors > 0 {
-		stages++
-	}
-	stage := -1
-	next := func() func(int) {
-		stage++
-		if done == nil {
-			return nil
-		}
-		before := stage * m.books
-		return func(n int) { done((before + n) / stages) }
-	}
-	near, err := connect(ctx, m, p, workers, next())
-	if err != nil {
-		return nil, err
-	}
-	if p.Regression > 0 {
-		e, err := gather(ctx, m, workers, next())
-		if err != nil {
-			return nil, err
-		}
-		r, err := e.regress(ctx, []float64{p.Ridge}, workers, next())
-		if err != nil {
-			return nil, err
-		}
-		near = near.plus(r[0], float32(p.Regression))
-	}
-	var f *factors
-	if p.Factors > 0 {
-		rounds := factorRounds
-		var from []float32
-		if start != nil {
-			rounds, from = refiningRounds, start.raw
-		}
-		f, err = factorise(ctx, m, p.Unobserved, factorWidth(m.books), rounds, from, seed, workers, next())
-		if err != nil {
-			return nil, err
-		}
-		f.raw = nil
-	}
-	return newModel(d, m, near, f, p), nil
+	c.start = t.start
+	return c, nil
 }
 
 // judge chooses the parameters unless they are given, and fills in the metrics.
@@ -167,16 +128,31 @@ func (d *Dataset) learnable() bool {
 
 // newModel puts a model together that can answer.
 func newModel(d *Dataset, m *matrix, near *neighbours, f *factors, p Parameters) *Model {
+	return (&shelf{d.books, d.categories, m.readersOf, m.bookSize, d.Readers(), d.Interactions()}).model(near, f, p)
+}
+
+// shelf is what a model says of its books, and of what it was learnt from,
+// beside what was learnt.
+type shelf struct {
+	books        idIndex
+	categories   []uint8
+	readersOf    []int32
+	size         []float32 // as matrix has it
+	readers      int
+	interactions int64
+}
+
+func (s *shelf) model(near *neighbours, f *factors, p Parameters) *Model {
 	model := &Model{
-		books:      d.books,
-		categories: d.categories,
-		readersOf:  m.readersOf,
-		prior:      p.popularity(m.bookSize),
+		books:      s.books,
+		categories: s.categories,
+		readersOf:  s.readersOf,
+		prior:      p.popularity(s.size),
 		near:       *near,
 		info: Info{
-			Books:         d.Books(),
-			Readers:       d.Readers(),
-			Interactions:  d.Interactions(),
+			Books:         len(s.books.ids),
+			Readers:       s.readers,
+			Interactions:  s.interactions,
 			Parameters:    p.Map(),
 			FormatVersion: formatVersion,
 		},

@@ -1,9 +1,10 @@
 // Package trainer is the job that makes a model: it reads the catalogue and
 // the readers' log from their feeds, trains, checks what came out, publishes
-// it, and tells the catalogue how many readers each book has.
+// it, and tells the catalogue how many readers each book has. Several machines
+// can share the training, and between two trainings a model can be refreshed.
 //
 // It never publishes a model that fails its own check, and keeps nothing
-// between two runs.
+// between two runs but the parts of a model that is not whole yet.
 package trainer
 
 import (
@@ -26,16 +27,23 @@ const (
 	popularityLimit = 30 * time.Second
 )
 
-// The stages that Progress is told of, beside those of the training itself.
+// The stages of a run, beside those of the training itself. Progress is told of
+// the first two and the last.
 const (
 	StageCatalogue  = "read the catalogue"
 	StageLog        = "read the log"
+	StageSort       = "sort by reader"
+	StageParts      = "read the parts"
+	StageMerge      = "merge"
+	StageSave       = "save"
+	StagePublish    = "publish"
 	StagePopularity = "tell the catalogue"
 )
 
-// Models takes finished model files.
+// Models is where finished model files are kept.
 type Models interface {
 	Publish(ctx context.Context, write func(path string) error) (name string, err error)
+	Current(ctx context.Context) (name, path string, err error)
 }
 
 // Config is what a run needs.
@@ -46,158 +54,175 @@ type Config struct {
 	Log      *slog.Logger
 	Seed     uint64
 	Progress recommender.Progress // nil when nobody watches
+
+	// KeepParameters takes the parameters of the current model in place of
+	// choosing them anew.
+	KeepParameters bool
+	// Position is that of the log to read up to; 0 for its end, and for parts for
+	// what they have agreed upon.
+	Position int64
+	// Parts is the folder of the parts of models; see Shard.
+	Parts string
 }
 
 // Result is what a run made.
 type Result struct {
-	Name         string             // of the model in the store
-	Version      string             // of the model
-	Books        int                // of the model
-	Readers      int                // of the model
-	Interactions int64              // read from the log
-	Position     int64              // of the log, up to which it was read
-	Parameters   map[string]float64 // chosen on the validation part
-	Metrics      map[string]float64 // on the validation part
-	Seconds      Seconds
+	Name           string             // of the model in the store; empty for a part
+	Version        string             // of the model; empty for a part
+	Books          int                // of the model
+	Readers        int                // of the model
+	Interactions   int64              // read from the log
+	Position       int64              // of the log, up to which it was read
+	LearntPosition int64              // of the training the parameters and metrics come from
+	Parameters     map[string]float64 // chosen on the validation part
+	Metrics        map[string]float64 // on the validation part
+	Stages         []Stage            // in order
+	PeakMemory     int64              // of the process so far, bytes; 0 where the system does not tell
 }
 
-// Seconds is how long each stage took.
-type Seconds struct {
-	Read, Train, Publish, Popularity float64
+// ErrNoModel is returned where a run builds on the current model, and there is
+// none that can be read.
+var ErrNoModel = errors.New("there is no model to go on from")
+
+// job is one run.
+type job struct {
+	Config
+	watch  stopwatch
+	result Result
+}
+
+func begin(c Config) *job {
+	j := &job{Config: c}
+	j.Progress = j.watch.progress(c.Progress)
+	return j
+}
+
+// end completes the result.
+func (j *job) end() Result {
+	j.result.Stages, j.result.PeakMemory = j.watch.stop(), peakMemory()
+	return j.result
 }
 
 // Run trains one model on everything that the feeds hold at its start and
 // publishes it. A log with nothing to learn from and a model that fails its
 // check are Conflicts; nothing is published then.
 func Run(ctx context.Context, c Config) (Result, error) {
-	var result Result
-	start := time.Now()
-	books, err := readCatalogue(ctx, c)
-	if err != nil {
-		return result, fmt.Errorf("read the catalogue: %w", err)
-	}
-	events, position, err := readLog(ctx, c)
-	if err != nil {
-		return result, fmt.Errorf("read the log: %w", err)
-	}
-	result.Interactions, result.Position = int64(len(events)), position
-	result.Seconds.Read = lap(&start)
-
-	model, err := recommender.Train(ctx, recommender.NewDataset(events, books), recommender.Options{
-		Position: position,
-		Seed:     c.Seed,
-		Progress: c.Progress,
-	})
-	if errors.Is(err, recommender.ErrNoData) {
-		return result, fault.Wrap(fault.Conflict, err,
-			"there is nothing to learn from yet: %d books and %d interactions were found, and a model needs readers with several books each; import some, or let readers rate and shelve books", len(books), len(events))
-	}
-	if err != nil {
-		return result, fmt.Errorf("train: %w", err)
-	}
-	defer model.Close()
-	result.Seconds.Train = lap(&start)
-	if err := model.Check(); err != nil {
-		return result, fault.Wrap(fault.Conflict, err, "the new model is not published, the one before stays")
-	}
-
-	result.Name, err = c.Models.Publish(ctx, model.Save)
-	if err != nil {
-		return result, fmt.Errorf("publish the model: %w", err)
-	}
-	info := model.Info()
-	result.Version, result.Books, result.Readers = info.Version, info.Books, info.Readers
-	result.Parameters, result.Metrics = info.Parameters, info.Metrics
-	result.Seconds.Publish = lap(&start)
-	c.Log.Info("model published", "model", result.Name, "version", result.Version,
-		"books", result.Books, "readers", result.Readers, "interactions", result.Interactions, "position", result.Position)
-
-	if err := setPopularity(ctx, c, model); err != nil {
-		return result, fmt.Errorf("the model is published, but the catalogue was not told how many readers books have: %w", err)
-	}
-	result.Seconds.Popularity = lap(&start)
-	return result, nil
+	j := begin(c)
+	err := j.train(ctx)
+	return j.end(), err
 }
 
-// lap returns the seconds since start and moves it to now.
-func lap(start *time.Time) float64 {
-	seconds := time.Since(*start).Seconds()
-	*start = time.Now()
-	return seconds
-}
-
-// page is a message of a feed.
-type page interface {
-	GetPosition() int64
-	GetHead() int64
-}
-
-// readFeed takes in a feed up to the head that its first page names, so that a
-// feed that grows while it is read still ends. It returns the position reached.
-func readFeed[P page](progress recommender.Progress, stage string, recv func() (P, error), take func(P)) (int64, error) {
-	end := int64(-1)
-	for {
-		p, err := recv()
-		if err != nil {
-			return 0, err
-		}
-		if end < 0 {
-			end = p.GetHead()
-		}
-		take(p)
-		if progress != nil {
-			progress(stage, int(min(p.GetPosition(), end)), int(end))
-		}
-		if p.GetPosition() >= end {
-			return p.GetPosition(), nil
-		}
+func (j *job) train(ctx context.Context) error {
+	parameters, err := j.parameters(ctx)
+	if err != nil {
+		return err
 	}
+	d, position, err := j.read(ctx, j.Position)
+	if err != nil {
+		return err
+	}
+	model, err := recommender.Train(ctx, d, j.options(position, parameters))
+	if err != nil {
+		return explain(d, err)
+	}
+	return j.publish(ctx, model)
 }
 
-// readCatalogue returns each book in its last state, in the order of the first.
-func readCatalogue(ctx context.Context, c Config) ([]recommender.Book, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	feed, err := c.Catalog.WatchBooks(ctx, &catalogv1.WatchBooksRequest{})
+// Refresh makes the current model anew of everything that the feeds hold at its
+// start, with its parameters and its factors, and publishes it. It is ErrNoModel
+// when there is none, and otherwise fails as Run does.
+func Refresh(ctx context.Context, c Config) (Result, error) {
+	j := begin(c)
+	err := j.refresh(ctx)
+	return j.end(), err
+}
+
+func (j *job) refresh(ctx context.Context) error {
+	old, err := j.current(ctx)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	d, position, err := j.read(ctx, j.Position)
+	if err != nil {
+		return err
+	}
+	model, err := recommender.Refresh(ctx, d, old, j.options(position, nil))
+	if err != nil {
+		return explain(d, err)
+	}
+	return j.publish(ctx, model)
+}
+
+func (j *job) options(position int64, parameters *recommender.Parameters) recommender.Options {
+	return recommender.Options{Position: position, Seed: j.Seed, Progress: j.Progress, Parameters: parameters}
+}
+
+// parameters are those to keep, nil when they are to be chosen.
+func (j *job) parameters(ctx context.Context) (*recommender.Parameters, error) {
+	if !j.KeepParameters {
+		return nil, nil
+	}
+	model, err := j.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var books []recommender.Book
-	at := make(map[int32]int)
-	_, err = readFeed(c.Progress, StageCatalogue, feed.Recv, func(p *catalogv1.WatchBooksResponse) {
-		for _, b := range p.GetBooks() {
-			book := recommender.Book{ID: b.GetId(), Category: uint8(b.GetCategory()), Authors: b.GetAuthors()}
-			if i, again := at[book.ID]; again {
-				books[i] = book
-				continue
-			}
-			at[book.ID] = len(books)
-			books = append(books, book)
-		}
-	})
-	return books, err
+	defer model.Close()
+	p, err := model.Parameters()
+	if err != nil {
+		return nil, noModel(err)
+	}
+	return &p, nil
 }
 
-func readLog(ctx context.Context, c Config) ([]recommender.Event, int64, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	feed, err := c.Readers.WatchInteractions(ctx, &readersv1.WatchInteractionsRequest{})
+func (j *job) current(ctx context.Context) (*recommender.Model, error) {
+	_, path, err := j.Models.Current(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, noModel(err)
 	}
-	var events []recommender.Event
-	position, err := readFeed(c.Progress, StageLog, feed.Recv, func(p *readersv1.WatchInteractionsResponse) {
-		for _, i := range p.GetInteractions() {
-			events = append(events, recommender.Event{
-				Reader: i.GetReaderId(),
-				Book:   i.GetBookId(),
-				Kind:   recommender.Kind(i.GetKind()),
-				Value:  i.GetValue(),
-				Time:   i.GetOccurredAt().GetSeconds(),
-			})
-		}
-	})
-	return events, position, err
+	model, err := recommender.Open(path)
+	if err != nil {
+		return nil, noModel(err)
+	}
+	return model, nil
+}
+
+func noModel(err error) error {
+	return fault.Wrap(fault.Conflict, fmt.Errorf("%w: %w", ErrNoModel, err), "train a model of everything first")
+}
+
+// explain makes of a failed training what an operator can act upon.
+func explain(d *recommender.Dataset, err error) error {
+	if errors.Is(err, recommender.ErrNoData) {
+		return fault.Wrap(fault.Conflict, err,
+			"there is nothing to learn from yet: %d books and %d interactions were found, and a model needs readers with several books each; import some, or let readers rate and shelve books", d.Books(), d.Interactions())
+	}
+	return fmt.Errorf("train: %w", err)
+}
+
+// publish checks the model, publishes it, tells the catalogue, and closes it.
+func (j *job) publish(ctx context.Context, model *recommender.Model) error {
+	defer model.Close()
+	if err := model.Check(); err != nil {
+		return fault.Wrap(fault.Conflict, err, "the new model is not published, the one before stays")
+	}
+	j.watch.enter(StagePublish)
+	var err error
+	if j.result.Name, err = j.Models.Publish(ctx, model.Save); err != nil {
+		return fmt.Errorf("publish the model: %w", err)
+	}
+	info := model.Info()
+	j.result.Version, j.result.Books, j.result.Readers = info.Version, info.Books, info.Readers
+	j.result.Interactions, j.result.Position, j.result.LearntPosition = info.Interactions, info.Position, info.LearntPosition
+	j.result.Parameters, j.result.Metrics = info.Parameters, info.Metrics
+	j.Log.Info("model published", "model", j.result.Name, "version", info.Version, "books", info.Books, "readers", info.Readers,
+		"interactions", info.Interactions, "position", info.Position, "learnt_position", info.LearntPosition)
+
+	j.watch.enter(StagePopularity)
+	if err := setPopularity(ctx, j.Config, model); err != nil {
+		return fmt.Errorf("the model is published, but the catalogue was not told how many readers books have: %w", err)
+	}
+	return nil
 }
 
 // setPopularity tells the catalogue the readers of every book that has any. A

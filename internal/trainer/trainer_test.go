@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +49,7 @@ func newWorld(t *testing.T) *world {
 	w.config = trainer.Config{
 		Catalog: catalogv1.NewCatalogServiceClient(conn), Readers: readersv1.NewReadersServiceClient(conn),
 		Models: models, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Seed: 1,
+		Parts: filepath.Join(t.TempDir(), "parts"),
 	}
 	return w
 }
@@ -67,10 +70,17 @@ func (w *world) record() {
 	random := rand.New(rand.NewPCG(1, 2))
 	for reader := range int32(readers) {
 		for _, b := range random.Perm(books / 3)[:each] {
-			book := int32(b) + 1 + books/3*(reader%3)
-			w.readers.Record(&readersv1.Interaction{ReaderId: reader + 1, BookId: book, Kind: readersv1.InteractionKind_INTERACTION_KIND_FINISHED})
+			w.finish(reader+1, int32(b)+1+books/3*(reader%3))
 		}
 	}
+}
+
+// finish lets a reader finish a book.
+func (w *world) finish(reader, book int32) {
+	w.readers.Record(&readersv1.Interaction{
+		Position: int64(len(w.readers.Lines())) + 1,
+		ReaderId: reader, BookId: book, Kind: readersv1.InteractionKind_INTERACTION_KIND_FINISHED,
+	})
 }
 
 func TestRunPublishesAModelAndTellsTheCatalogue(t *testing.T) {
@@ -115,8 +125,22 @@ func TestRunPublishesAModelAndTellsTheCatalogue(t *testing.T) {
 			t.Errorf("no progress was told of the stage %q", stage)
 		}
 	}
-	if len(result.Metrics) == 0 || len(result.Parameters) == 0 || result.Seconds.Read <= 0 || result.Seconds.Train <= 0 {
+	if len(result.Metrics) == 0 || len(result.Parameters) == 0 || result.LearntPosition != result.Position {
 		t.Errorf("result %+v", result)
+	}
+	var names []string
+	for _, stage := range result.Stages {
+		names = append(names, stage.Name)
+		if stage.Seconds <= 0 {
+			t.Errorf("%s took %v seconds", stage.Name, stage.Seconds)
+		}
+	}
+	want := []string{trainer.StageCatalogue, trainer.StageLog, trainer.StageSort, "choosing parameters", "blending", "training", trainer.StagePublish, trainer.StagePopularity}
+	if !slices.Equal(names, want) {
+		t.Errorf("stages %v, want %v", names, want)
+	}
+	if runtime.GOOS == "linux" && (result.PeakMemory < 1<<20 || result.PeakMemory > 1<<40) {
+		t.Errorf("peak memory %d", result.PeakMemory)
 	}
 }
 
@@ -149,7 +173,7 @@ func TestRunRefusesWhatIsNotWorthPublishing(t *testing.T) {
 			for i := range int32(5) {
 				w.readers.Record(&readersv1.Interaction{ReaderId: i + 1, BookId: i + 1, Kind: readersv1.InteractionKind_INTERACTION_KIND_BOUGHT})
 			}
-		}, "nothing to learn from yet: 0 books and 5 interactions"},
+		}, "nothing to learn from yet: 5 books and 5 interactions"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -220,6 +244,10 @@ func TestRunKeepsTheModelBeforeWhenTheNewOneFails(t *testing.T) {
 }
 
 type publisher func(write func(string) error) (string, error)
+
+func (publisher) Current(context.Context) (name, path string, err error) {
+	return "", "", modelstore.ErrNone
+}
 
 func (p publisher) Publish(_ context.Context, write func(string) error) (string, error) {
 	return p(write)

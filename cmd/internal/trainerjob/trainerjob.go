@@ -1,10 +1,15 @@
-// Package trainerjob wires the trainer: its clients and its model folder. The
-// program trainer and octavo share it.
+// Package trainerjob wires the trainer: its clients, its model folder, and the
+// flags that say what kind of training it is. The program trainer and octavo
+// share it.
 package trainerjob
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
+	"text/tabwriter"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
@@ -17,23 +22,101 @@ import (
 type Flags struct {
 	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
 	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
-	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" help:"Folder to publish the model in (${env})."`
+	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" help:"Folder to publish the model in; parts of models are in its folder 'parts' (${env})."`
+
+	Mode `embed:""`
 
 	chassis.Flags `embed:""`
 }
 
-// Run trains one model from the feeds of the peers and publishes it in the
+// Mode says what kind of training it is. The zero Mode trains a model of
+// everything, with parameters chosen for it.
+type Mode struct {
+	Shard      *Shard `placeholder:"I/N" xor:"kind" help:"Do part I of N, counted from 0, of a training that N machines share; then merge."`
+	Merge      bool   `xor:"kind" help:"Make the model of all the parts, and publish it."`
+	Refresh    bool   `xor:"kind" help:"Keep the current model's parameters and factors, and count everything else anew: exact, and much faster than to train."`
+	Parameters string `enum:"chosen,current" default:"chosen" help:"chosen: on a part of the data held aside. current: those of the current model, which saves most of the time."`
+	Position   int64  `default:"0" help:"Position of the log to read up to. 0: to its end, and for parts to where it ended when the first of them began."`
+}
+
+// Shard is one part of a training.
+type Shard struct{ Index, Count int }
+
+// UnmarshalText reads "i/n".
+func (s *Shard) UnmarshalText(text []byte) error {
+	var rest string
+	n, _ := fmt.Sscanf(string(text)+" .", "%d/%d %s", &s.Index, &s.Count, &rest)
+	if n != 3 || rest != "." || s.Count < 1 || s.Index < 0 || s.Index >= s.Count {
+		return fmt.Errorf("%q is no part: want I/N with I from 0 to N-1, such as 0/4", text)
+	}
+	return nil
+}
+
+// Validate refuses what does not go together. It is called by kong.
+func (m Mode) Validate() error {
+	switch {
+	case m.Position < 0:
+		return errors.New("--position is below 0")
+	case m.Parameters == "current" && (m.Merge || m.Refresh):
+		return errors.New("--parameters has no meaning here: parts bring theirs, and a refresh keeps those of the current model anyway")
+	case m.Position > 0 && m.Refresh:
+		return errors.New("--refresh reads the log to its end: leave --position out")
+	}
+	return nil
+}
+
+// Run trains from the feeds of the peers as the mode says, and publishes in the
 // folder at models. Progress may be nil.
-func Run(ctx context.Context, app *chassis.App, models string, clients *peers.Peers, progress recommender.Progress) (trainer.Result, error) {
+func Run(ctx context.Context, app *chassis.App, models string, clients *peers.Peers, m Mode, progress recommender.Progress) (trainer.Result, error) {
 	store, err := modelstore.Open(models)
 	if err != nil {
 		return trainer.Result{}, fmt.Errorf("open model folder: %w", err)
 	}
-	return trainer.Run(ctx, trainer.Config{
-		Catalog:  clients.Catalog,
-		Readers:  clients.Readers,
-		Models:   store,
-		Log:      app.Log(),
-		Progress: progress,
-	})
+	config := trainer.Config{
+		Catalog:        clients.Catalog,
+		Readers:        clients.Readers,
+		Models:         store,
+		Log:            app.Log(),
+		Progress:       progress,
+		KeepParameters: m.Parameters == "current",
+		Position:       m.Position,
+		Parts:          filepath.Join(models, "parts"),
+	}
+	switch {
+	case m.Shard != nil:
+		return trainer.Shard(ctx, config, m.Shard.Index, m.Shard.Count)
+	case m.Merge:
+		return trainer.Merge(ctx, config)
+	case m.Refresh:
+		return trainer.Refresh(ctx, config)
+	default:
+		return trainer.Run(ctx, config)
+	}
+}
+
+// Print tells an operator what a run made, and what it took.
+func Print(out io.Writer, m Mode, r trainer.Result) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	if m.Shard != nil {
+		fmt.Fprintf(w, "part\t%d of %d\n", m.Shard.Index, m.Shard.Count)
+	} else {
+		fmt.Fprintf(w, "published\t%s (%s)\n", r.Name, r.Version)
+	}
+	fmt.Fprintf(w, "books\t%d\n", r.Books)
+	fmt.Fprintf(w, "readers\t%d\n", r.Readers)
+	fmt.Fprintf(w, "interactions\t%d\n", r.Interactions)
+	fmt.Fprintf(w, "position\t%d\n", r.Position)
+	if r.Name != "" && r.LearntPosition != r.Position {
+		fmt.Fprintf(w, "parameters of\t%d\n", r.LearntPosition)
+	}
+	var all float64
+	for _, stage := range r.Stages {
+		fmt.Fprintf(w, "%s\t%.2f s\n", stage.Name, stage.Seconds)
+		all += stage.Seconds
+	}
+	fmt.Fprintf(w, "in all\t%.2f s\n", all)
+	if r.PeakMemory > 0 {
+		fmt.Fprintf(w, "peak memory\t%d MB\n", r.PeakMemory>>20)
+	}
+	return w.Flush()
 }

@@ -1,0 +1,91 @@
+package trainerjob
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/octavo-books/octavo/internal/trainer"
+)
+
+func TestTheKindOfTrainingIsOnTheCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want Mode
+		err  string
+	}{
+		{"", Mode{Parameters: "chosen"}, ""},
+		{"--shard 0/1", Mode{Shard: &Shard{0, 1}, Parameters: "chosen"}, ""},
+		{"--shard=3/8 --parameters current --position 77", Mode{Shard: &Shard{3, 8}, Parameters: "current", Position: 77}, ""},
+		{"--merge --position 77", Mode{Merge: true, Parameters: "chosen", Position: 77}, ""},
+		{"--refresh", Mode{Refresh: true, Parameters: "chosen"}, ""},
+		{"--shard 8/8", Mode{}, "0/4"},
+		{"--shard -1/8", Mode{}, "0/4"},
+		{"--shard 1", Mode{}, "0/4"},
+		{"--shard 1/0", Mode{}, "0/4"},
+		{"--shard 1/2/3", Mode{}, "0/4"},
+		{"--shard first", Mode{}, "0/4"},
+		{"--shard 0/2 --merge", Mode{}, "--merge"},
+		{"--refresh --merge", Mode{}, "--merge"},
+		{"--parameters best", Mode{}, "--parameters"},
+		{"--merge --parameters current", Mode{}, "parts bring theirs"},
+		{"--refresh --parameters current", Mode{}, "keeps those"},
+		{"--refresh --position 3", Mode{}, "--position"},
+		{"--position -3", Mode{}, "--position"},
+	} {
+		var got struct{ Mode }
+		parser, err := kong.New(&got, kong.WithHyphenPrefixedParameters(true), kong.Writers(io.Discard, io.Discard))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse(strings.Fields(test.args))
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: %v, want %q", test.args, err, test.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.args, err)
+			continue
+		}
+		shard, want := got.Shard, test.want.Shard
+		got.Shard, test.want.Shard = nil, nil
+		if got.Mode != test.want || (shard == nil) != (want == nil) || shard != nil && *shard != *want {
+			t.Errorf("%s: %+v %v, want %+v %v", test.args, got.Mode, shard, test.want, want)
+		}
+	}
+}
+
+func TestPrintSaysWhatARunTook(t *testing.T) {
+	stages := []trainer.Stage{{Name: "read the log", Seconds: 1}, {Name: "training", Seconds: 2.5}}
+	for name, test := range map[string]struct {
+		mode   Mode
+		result trainer.Result
+		want   []string
+		not    string
+	}{
+		"a model": {Mode{}, trainer.Result{Name: "model-1", Version: "abc", Position: 7, LearntPosition: 7, Stages: stages, PeakMemory: 20 << 20},
+			[]string{"published", "model-1 (abc)", "training", "2.50 s", "in all", "3.50 s", "peak memory", "20 MB"}, "parameters of"},
+		"a refreshed model": {Mode{Refresh: true}, trainer.Result{Name: "model-2", Position: 9, LearntPosition: 7},
+			[]string{"position       9", "parameters of  7"}, "peak memory"},
+		"a part": {Mode{Shard: &Shard{1, 4}}, trainer.Result{Position: 9},
+			[]string{"part", "1 of 4"}, "published"},
+	} {
+		var out bytes.Buffer
+		if err := Print(&out, test.mode, test.result); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", name, want, &out)
+			}
+		}
+		if strings.Contains(out.String(), test.not) {
+			t.Errorf("%s: %q in\n%s", name, test.not, &out)
+		}
+	}
+}
