@@ -16,9 +16,8 @@ import (
 )
 
 // outgrown is how many times as long as it was at the last training the log may
-// get before a refresh is not enough: the parameters of a small shop are not
-// those of a large one.
-const outgrown = 2
+// get before a refresh is not enough. docs/training.md has what that is from.
+const outgrown = 1.25
 
 // renewer keeps the model up to date with the log while octavo serves.
 type renewer struct {
@@ -115,7 +114,7 @@ func (r *renewer) do(ctx context.Context, m trainerjob.Mode) error {
 		return err
 	}
 	r.trained = result.LearntPosition
-	r.stale = result.Position >= outgrown*r.trained
+	r.stale = float64(result.Position) >= outgrown*float64(r.trained)
 	r.log.Info("renewed the model", "model", result.Version, "refresh", m.Refresh, "books", result.Books, "readers", result.Readers, "interactions", result.Interactions)
 	return nil
 }

@@ -71,7 +71,7 @@ func TestTheModelIsRenewed(t *testing.T) {
 		"by a refresh when the log has grown": {&shop{log: 100, model: 100, trained: 100}, train, refresh,
 			[]int64{100, 110, 110, 120}, []string{"refreshed", "refreshed"}},
 		"by a training when it has outgrown the last": {&shop{log: 100, model: 100, trained: 100}, train, refresh,
-			[]int64{199, 200, 201, 202}, []string{"refreshed", "refreshed", "trained", "refreshed"}},
+			[]int64{124, 125, 126, 127}, []string{"refreshed", "refreshed", "trained", "refreshed"}},
 		"never by a training when that is switched off": {&shop{log: 100, model: 100, trained: 100}, 0, refresh,
 			[]int64{200, 201}, []string{"refreshed", "refreshed"}},
 		"never by a refresh when that is switched off": {&shop{log: 100, model: 100, trained: 100}, 20 * time.Minute, 0,
