@@ -18,7 +18,7 @@ func TestBrowser(t *testing.T) {
 			t.Fatalf("%s is not there: %s", name, setup)
 		}
 	}
-	at := serve(t, demoFolder(t), firstStart)
+	at := serve(t, demoFolder(t))
 	for _, walk := range []struct{ name, does string }{
 		{"a visit with JavaScript", "visit"},
 		{"a visit without JavaScript", "visit-without-javascript"},

@@ -187,9 +187,9 @@ type addresses struct{ HTTP, Recommendations, Catalog, Readers, Admin string }
 
 // serve starts octavo over a data folder and waits until it says that it is
 // ready.
-func serve(t *testing.T, dataDir string, within time.Duration) addresses {
+func serve(t *testing.T, dataDir string) addresses {
 	t.Helper()
-	_, at := serveProcess(t, dataDir, within)
+	_, at := serveProcess(t, dataDir)
 	return at
 }
 
@@ -201,12 +201,12 @@ func startServe(t *testing.T, dataDir, file string) *process {
 		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 }
 
-func serveProcess(t *testing.T, dataDir string, within time.Duration) (*process, addresses) {
+func serveProcess(t *testing.T, dataDir string) (*process, addresses) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "addresses.json")
 	p := startServe(t, dataDir, file)
 	var at addresses
-	until(t, within, "octavo is ready", func() bool {
+	until(t, firstStart, "octavo is ready", func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("octavo ended while it started: %v\n%s", p.err, p.output)
@@ -259,7 +259,7 @@ func demoFolder(t *testing.T) string {
 	if demo.path == "" {
 		path := filepath.Join(binaries, "demo")
 		started := time.Now()
-		p, _ := serveProcess(t, path, firstStart)
+		p, _ := serveProcess(t, path)
 		t.Logf("the first start, with import and training, took %v", time.Since(started).Round(time.Millisecond))
 		p.stop(t)
 		demo.path = path

@@ -22,7 +22,7 @@ func TestPythonClient(t *testing.T) {
 	if out, err := exec.Command(debianPython, "-c", "import grpc, google.protobuf").CombinedOutput(); err != nil {
 		t.Fatalf("%s has no gRPC: %s (%v)\n%s", debianPython, setup, err, out)
 	}
-	at := serve(t, demoFolder(t), firstStart)
+	at := serve(t, demoFolder(t))
 	client := exec.Command(debianPython, "-B", "client.py", at.Recommendations)
 	client.Env = append(environment(), "PYTHONPATH="+generated)
 	out, err := client.CombinedOutput()

@@ -35,7 +35,7 @@ func model(t *testing.T, at addresses) *recommendationsv1.GetModelResponse {
 // TestAFirstStartThatWasCutOff: whatever the moment of the kill, the next start
 // ends with the same library, readers and model as a start that was left alone.
 func TestAFirstStartThatWasCutOff(t *testing.T) {
-	whole := model(t, serve(t, demoFolder(t), firstStart))
+	whole := model(t, serve(t, demoFolder(t)))
 
 	folder := filepath.Join(t.TempDir(), "data")
 	p := startServe(t, folder, filepath.Join(t.TempDir(), "addresses.json"))
@@ -49,7 +49,7 @@ func TestAFirstStartThatWasCutOff(t *testing.T) {
 		t.Fatalf("the program was not killed during the import: %v", err)
 	}
 
-	resumed := model(t, serve(t, folder, firstStart))
+	resumed := model(t, serve(t, folder))
 	if resumed.GetInteractions() != whole.GetInteractions() || resumed.GetModelVersion() != whole.GetModelVersion() {
 		t.Errorf("after the kill the model is %s of %d interactions, want %s of %d",
 			resumed.GetModelVersion(), resumed.GetInteractions(), whole.GetModelVersion(), whole.GetInteractions())
@@ -73,7 +73,7 @@ func TestAStartOverABrokenModel(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p, at := serveProcess(t, folder, firstStart)
+	p, at := serveProcess(t, folder)
 	if version := model(t, at).GetModelVersion(); version == "" {
 		t.Error("there is no model")
 	}
@@ -95,7 +95,7 @@ func TestAStartWithNothingToLearnFrom(t *testing.T) {
 	if printed, err := bring.CombinedOutput(); err != nil {
 		t.Fatalf("import: %v\n%s", err, printed)
 	}
-	at := serve(t, folder, firstStart)
+	at := serve(t, folder)
 	if got := model(t, at); got.GetModelVersion() != "" {
 		t.Errorf("there is a model, %s, of nothing", got.GetModelVersion())
 	}

@@ -131,13 +131,16 @@ const (
 // fill imports three shelves of books and readers who keep to one of them.
 func fill(t *testing.T, c clients) {
 	t.Helper()
+	// More than the default deadline, which a busy machine can need.
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	var books []*catalogv1.Book
 	for i := range int32(3 * shelf) {
 		books = append(books, &catalogv1.Book{
 			Id: i + 1, Title: fmt.Sprint("Book ", i+1), Authors: []string{"Somebody"}, Category: catalogv1.Category(i/shelf + 1), Source: "test", SourceId: strconv.Itoa(int(i)),
 		})
 	}
-	if _, err := c.catalog.ImportBooks(t.Context(), &catalogv1.ImportBooksRequest{Books: books}); err != nil {
+	if _, err := c.catalog.ImportBooks(ctx, &catalogv1.ImportBooksRequest{Books: books}); err != nil {
 		t.Fatal(err)
 	}
 	var everybody []*readersv1.Reader
@@ -149,10 +152,10 @@ func fill(t *testing.T, c clients) {
 			log = append(log, did(i+1, shelf*(i%3)+int32(b)+1))
 		}
 	}
-	if _, err := c.readers.ImportReaders(t.Context(), &readersv1.ImportReadersRequest{Readers: everybody}); err != nil {
+	if _, err := c.readers.ImportReaders(ctx, &readersv1.ImportReadersRequest{Readers: everybody}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.readers.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{Interactions: log}); err != nil {
+	if _, err := c.readers.RecordInteractions(ctx, &readersv1.RecordInteractionsRequest{Interactions: log}); err != nil {
 		t.Fatal(err)
 	}
 }
