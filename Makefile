@@ -39,7 +39,7 @@ bench: ## Measure the cost of a request, and run the Go benchmarks.
 	go run ./test/bench
 	go test -run='^$$' -bench=. -benchmem $(ARGS) ./chassis/... ./internal/...
 
-scale: ## Show how time and memory grow, up to a million readers. Takes about 20 minutes.
+scale: ## Show how time and memory grow, up to a million readers. Takes long.
 	go run ./test/scale
 
 fuzz: ## Run every fuzz test for FUZZTIME (30s).
