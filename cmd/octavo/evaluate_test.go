@@ -45,22 +45,6 @@ func TestEvaluateFlagsThatDoNotGoTogether(t *testing.T) {
 	}
 }
 
-func TestParseResidentPeak(t *testing.T) {
-	for status, want := range map[string]int64{
-		"Name:\tx\nVmHWM:\t   12345 kB\nVmRSS:\t 1 kB\n": 12345 << 10,
-		"Name:\tx\n":        -1,
-		"VmHWM:\tmuch kB\n": -1,
-	} {
-		got, ok := parseResidentPeak([]byte(status))
-		if !ok {
-			got = -1
-		}
-		if got != want {
-			t.Errorf("%q: %d, want %d", status, got, want)
-		}
-	}
-}
-
 // TestPeakMemorySeesWhatWasInUse, by whatever means this machine has.
 func TestPeakMemorySeesWhatWasInUse(t *testing.T) {
 	peak, source := peakMemory()

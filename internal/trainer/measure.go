@@ -1,10 +1,6 @@
 package trainer
 
 import (
-	"bytes"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/octavo-books/octavo/internal/recommender"
@@ -47,28 +43,4 @@ func (w *stopwatch) progress(next recommender.Progress) recommender.Progress {
 			next(stage, done, total)
 		}
 	}
-}
-
-// peakMemory is the most memory the process has had so far, in bytes; 0 where
-// the system does not tell.
-func peakMemory() int64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	return peakIn(status)
-}
-
-// peakIn finds VmHWM, the high-water mark of the resident set (proc(5)).
-func peakIn(status []byte) int64 {
-	for line := range bytes.Lines(status) {
-		if value, ok := strings.CutPrefix(string(line), "VmHWM:"); ok {
-			kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kilobytes << 10
-		}
-	}
-	return 0
 }

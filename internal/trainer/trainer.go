@@ -18,6 +18,7 @@ import (
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/recommender"
+	"github.com/octavo-books/octavo/internal/resident"
 )
 
 const (
@@ -99,7 +100,8 @@ func begin(c Config) *job {
 
 // end completes the result.
 func (j *job) end() Result {
-	j.result.Stages, j.result.PeakMemory = j.watch.stop(), peakMemory()
+	j.result.Stages = j.watch.stop()
+	j.result.PeakMemory, _ = resident.Peak() // 0 where the system does not tell
 	return j.result
 }
 

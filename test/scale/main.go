@@ -24,7 +24,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -35,6 +34,7 @@ import (
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommendations"
 	"github.com/octavo-books/octavo/internal/recommender"
+	"github.com/octavo-books/octavo/internal/resident"
 )
 
 const (
@@ -234,15 +234,9 @@ func stopwatch() func() float64 {
 
 // peakMB is the most memory this process has had resident.
 func peakMB() (float64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
+	peak, ok := resident.Peak()
+	if !ok {
+		return 0, errors.New("the system does not tell the most memory that was used")
 	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kB, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
-			return kB / 1000, err
-		}
-	}
-	return 0, errors.New("/proc/self/status has no VmHWM")
+	return float64(peak) / 1e6, nil
 }
