@@ -24,7 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 )
 
 // Flags are the settings every process has. The command line's variable

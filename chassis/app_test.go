@@ -21,9 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/fault"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 func TestRunEndsWithItsContext(t *testing.T) {

@@ -17,10 +17,10 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/fault"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 const requestID = "test-request-0001"

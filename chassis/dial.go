@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 )
 
 const (

@@ -11,10 +11,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/fault"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 func TestDialler(t *testing.T) {

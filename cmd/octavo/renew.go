@@ -10,8 +10,8 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
+	"github.com/octavo-books/octavo/fault"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/trainer"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/trainer"
 )
 

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/feed"
 	"github.com/octavo-books/octavo/internal/page"
 )

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 )
 
 // Heartbeat is how long a stream stays silent at most.

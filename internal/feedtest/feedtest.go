@@ -13,9 +13,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 // pageSize keeps pages small, so that tests of few lines see several.

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 // services is both services in memory, as far as an import needs them.

@@ -11,11 +11,11 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/catalog"
 	catalogsqlite "github.com/octavo-books/octavo/internal/catalog/sqlite"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/readers"
 	readerssqlite "github.com/octavo-books/octavo/internal/readers/sqlite"
 )

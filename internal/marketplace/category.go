@@ -5,9 +5,9 @@ import (
 	"net/url"
 	"sync"
 
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
 

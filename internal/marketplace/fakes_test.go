@@ -14,10 +14,10 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 // trouble is how a fake service misbehaves.

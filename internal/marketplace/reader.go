@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/marketplace/session"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )

@@ -15,7 +15,7 @@ import (
 
 	"github.com/a-h/templ"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/marketplace/session"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )

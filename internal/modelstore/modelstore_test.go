@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/modelstore"
 )
 

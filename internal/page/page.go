@@ -7,7 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 )
 
 var encoding = base64.RawURLEncoding.Strict()

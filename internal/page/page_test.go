@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/page"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/octavo-books/octavo/fault"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/feed"
 	"github.com/octavo-books/octavo/internal/page"
 )

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/recommender"
 )
 

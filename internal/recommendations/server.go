@@ -5,10 +5,10 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 // Register serves both contracts: /Recommendations of the clients in use, and

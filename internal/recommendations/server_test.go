@@ -21,11 +21,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/feedtest"
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommendations"

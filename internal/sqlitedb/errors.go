@@ -7,7 +7,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 )
 
 // Wrap says what was being done when err happened, and gives the failures of a

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 )
 
 // IDs gives ids, from 1 to the largest int32, to the new rows of one change.

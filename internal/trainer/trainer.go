@@ -14,9 +14,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/recommender"
 	"github.com/octavo-books/octavo/internal/resident"
 )

@@ -17,9 +17,9 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/feedtest"
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommender"

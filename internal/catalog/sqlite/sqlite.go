@@ -12,9 +12,9 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/catalog"
 	"github.com/octavo-books/octavo/internal/catalog/sqlite/db"
-	"github.com/octavo-books/octavo/internal/fault"
 	"github.com/octavo-books/octavo/internal/sqlitedb"
 )
 

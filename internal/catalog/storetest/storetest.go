@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/catalog"
-	"github.com/octavo-books/octavo/internal/fault"
 )
 
 // Run tests the stores that open returns, each of them empty, and closed by

@@ -12,7 +12,7 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/sqlite/db"
 	"github.com/octavo-books/octavo/internal/sqlitedb"

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/octavo-books/octavo/internal/fault"
+	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
 	"github.com/octavo-books/octavo/internal/readers/storetest"
