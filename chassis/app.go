@@ -120,7 +120,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newBuildInfo(name, version),
-		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight,
+		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, &a.readiness,
 	)
 	if f.AdminAddr != "" {
 		if a.admin, err = a.newAdmin(f.AdminAddr); err != nil {

@@ -340,6 +340,13 @@ func TestReadiness(t *testing.T) {
 		if code, body := p.admin("/healthz"); code != http.StatusOK {
 			t.Errorf("/healthz is %d %q: not ready is not dead", code, body)
 		}
+		metric := `octavo_ready{server="server"} 0`
+		if want == healthpb.HealthCheckResponse_SERVING {
+			metric = `octavo_ready{server="server"} 1`
+		}
+		if _, body := p.admin("/metrics"); !strings.Contains(body, metric+"\n") {
+			t.Errorf("the metrics lack %s", metric)
+		}
 	}
 	is(healthpb.HealthCheckResponse_NOT_SERVING, http.StatusServiceUnavailable, "server: no model yet")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)

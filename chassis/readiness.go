@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 var errNotStarted = errors.New("starting")
@@ -89,6 +91,24 @@ func (r *readiness) stop() {
 	r.running, r.err = false, errStopping
 	for _, c := range r.checks {
 		c.publish(false)
+	}
+}
+
+var readyDesc = prometheus.NewDesc("octavo_ready", "1 while the server wants requests.", []string{"server"}, nil)
+
+// Describe sends the metric's description.
+func (r *readiness) Describe(ch chan<- *prometheus.Desc) { ch <- readyDesc }
+
+// Collect sends the readiness of each server.
+func (r *readiness) Collect(ch chan<- prometheus.Metric) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.checks {
+		value := 0.0
+		if r.running && r.err == nil && c.err == nil {
+			value = 1
+		}
+		ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, value, c.name)
 	}
 }
 

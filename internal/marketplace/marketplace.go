@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
@@ -30,6 +32,7 @@ type Config struct {
 	// SessionKey signs cookies; 32 bytes, the same on every replica.
 	SessionKey []byte
 	Log        *slog.Logger
+	Metrics    prometheus.Registerer // nil for none
 	// Version is shown at the foot of each page.
 	Version string
 
@@ -46,6 +49,7 @@ const writePatience = 3 * time.Second
 type shop struct {
 	Config
 	sessions   *session.Codec
+	without    *prometheus.CounterVec
 	assets     *assets
 	categories *categories
 	known      *bookshelf
@@ -72,8 +76,24 @@ func New(c Config) (http.Handler, error) {
 	if c.Patience <= 0 {
 		c.Patience = 150 * time.Millisecond
 	}
-	s := &shop{Config: c, sessions: sessions, assets: assets, categories: newCategories(), known: newBookshelf()}
+	s := &shop{Config: c, sessions: sessions, without: newWithout(c.Metrics), assets: assets, categories: newCategories(), known: newBookshelf()}
 	return s.routes(), nil
+}
+
+// newWithout counts what pages had to do without. A page that lacks two
+// services counts for each.
+func newWithout(registry prometheus.Registerer) *prometheus.CounterVec {
+	without := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "octavo_pages_without_total",
+		Help: "Pages that had to do without a service, by service.",
+	}, []string{"service"})
+	for _, service := range []string{"catalog", "readers", "recommendations"} {
+		without.WithLabelValues(service) // 0 until it happens, not absent
+	}
+	if registry != nil {
+		registry.MustRegister(without)
+	}
+	return without
 }
 
 func (s *shop) routes() http.Handler {

@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 )
@@ -637,6 +640,8 @@ func TestWithoutRecommendations(t *testing.T) {
 			services := library()
 			c := services.config(t)
 			c.Patience = time.Second
+			registry := prometheus.NewPedanticRegistry()
+			c.Metrics = registry
 			b := open(t, c)
 			b.send("/reader", "reader", "17")
 			services.recommendations.set(!hung, hung)
@@ -650,6 +655,15 @@ func TestWithoutRecommendations(t *testing.T) {
 			wants(t, b.get("/science-fiction"), "Personal suggestions are not available just now.", "Dune", "Volume 5")
 			wants(t, b.get("/book/1"), "Dune", "Similar books are not available just now.", "Want to read")
 			b.send("/book/1/rate", "rating", "4")
+			if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP octavo_pages_without_total Pages that had to do without a service, by service.
+# TYPE octavo_pages_without_total counter
+octavo_pages_without_total{service="catalog"} 0
+octavo_pages_without_total{service="readers"} 0
+octavo_pages_without_total{service="recommendations"} 3
+`)); err != nil {
+				t.Error(err)
+			}
 
 			services.recommendations.set(false, false)
 			wants(t, b.get("/"), "Chosen for Simulated reader 17", "Because you finished Dune · 62 %")

@@ -138,7 +138,6 @@ func (s *shop) mine(v *visit) error {
 	if page.Known {
 		groups, err := s.shelves(v)
 		if err != nil {
-			v.missing("readers or catalog", err)
 			page.Failed = true
 		}
 		page.Groups = groups
@@ -153,10 +152,12 @@ func (s *shop) shelves(v *visit) ([]view.Group, error) {
 	defer cancel()
 	shelf, err := s.Readers.ListShelf(ctx, &readersv1.ListShelfRequest{ReaderId: v.session.Reader, MaxResults: longestShelf})
 	if err != nil {
+		v.missing("readers", err)
 		return nil, err
 	}
 	books, err := s.booksOf(ctx, v, shelf.GetEntries())
 	if err != nil {
+		v.missing("catalog", err)
 		return nil, err
 	}
 	groups := []view.Group{{Title: "Reading"}, {Title: "Want to read"}, {Title: "Finished"}, {Title: "Bought"}, {Title: "Rated"}, {Title: "Not interested"}}

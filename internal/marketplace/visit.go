@@ -65,6 +65,8 @@ func (v *visit) missing(service string, err error) {
 	level := slog.LevelWarn
 	if v.r.Context().Err() != nil {
 		level = slog.LevelDebug // the visitor went away
+	} else {
+		v.shop.without.WithLabelValues(service).Inc()
 	}
 	v.shop.Log.Log(v.r.Context(), level, "page without a service", "service", service, "path", v.r.URL.Path, "error", err)
 }

@@ -29,10 +29,26 @@ type feed struct {
 	head      atomic.Int64 // as last heard
 	connected atomic.Bool
 	caughtUp  atomic.Bool // once is enough: it stays true
-	problem   atomic.Pointer[error]
+	// behindSince is when the feed was last known to be applied to its end, in
+	// Unix nanoseconds; 0 while it is.
+	behindSince atomic.Int64
+	problem     atomic.Pointer[error]
 }
 
 func (f *feed) lag() int64 { return max(0, f.head.Load()-f.position.get()) }
+
+// fellBehind notes since when something may be missing.
+func (f *feed) fellBehind() { f.behindSince.CompareAndSwap(0, time.Now().UnixNano()) }
+
+// behind is for how long the feed has not been applied to its end, or has not
+// been followed; 0 when all is known.
+func (f *feed) behind() time.Duration {
+	since := f.behindSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(0, time.Since(time.Unix(0, since)))
+}
 
 // ready is nil once the feed has caught up, otherwise it says how far it is.
 func (f *feed) ready() error {
@@ -73,6 +89,7 @@ var errReplaced = errors.New("the feed is shorter than it was: its database has 
 func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P]) {
 	pause := firstPause
 	for ctx.Err() == nil {
+		f.fellBehind()
 		before := f.position.get()
 		err := followOnce(ctx, f, s)
 		f.connected.Store(false)
@@ -123,9 +140,12 @@ func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
 		f.position.set(p.GetPosition())
 		f.connected.Store(true)
 		f.problem.Store(nil)
-		if p.GetPosition() >= p.GetHead() {
-			f.caughtUp.Store(true)
+		if p.GetPosition() < p.GetHead() {
+			f.fellBehind()
+			continue
 		}
+		f.behindSince.Store(0)
+		f.caughtUp.Store(true)
 	}
 }
 

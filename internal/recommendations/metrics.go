@@ -51,6 +51,7 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		registry.MustRegister(
 			gauge("octavo_feed_position", "How far the feed has been applied.", labels, func() float64 { return float64(f.position.get()) }),
 			gauge("octavo_feed_lag", "How far the applied position is behind the feed's head, as last heard.", labels, func() float64 { return float64(f.lag()) }),
+			gauge("octavo_feed_behind_seconds", "For how long the feed has not been applied to its end, or not been followed; 0 when all is known.", labels, func() float64 { return f.behind().Seconds() }),
 			gauge("octavo_feed_connected", "1 while the feed is being followed.", labels, func() float64 {
 				if f.connected.Load() {
 					return 1

@@ -804,20 +804,12 @@ func TestReplacedDatabases(t *testing.T) {
 	})
 }
 
-func TestMetrics(t *testing.T) {
-	w := trained(t)
-	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 1})
-	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 2})
-	w.recommend(&recommendationsv1.RecommendRequest{})
-	w.readers.Hold()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if _, err := w.v1.Recommend(ctx, &recommendationsv1.RecommendRequest{MinPosition: math.MaxInt64}); err != nil {
-		t.Fatal(err)
-	}
+// measured are the metrics by name and label values; of a histogram the count.
+func (w *world) measured() map[string]float64 {
+	w.t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	got := map[string]float64{}
 	for _, family := range families {
@@ -829,10 +821,27 @@ func TestMetrics(t *testing.T) {
 			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
+	return got
+}
+
+func TestMetrics(t *testing.T) {
+	w := trained(t)
+	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 1})
+	w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 2})
+	w.recommend(&recommendationsv1.RecommendRequest{})
+	w.readers.Hold()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := w.v1.Recommend(ctx, &recommendationsv1.RecommendRequest{MinPosition: math.MaxInt64}); err != nil {
+		t.Fatal(err)
+	}
+	got := w.measured()
 	for name, want := range map[string]float64{
 		"octavo_feed_position log":              allReaders * 8,
 		"octavo_feed_lag log":                   0,
 		"octavo_feed_connected log":             1,
+		"octavo_feed_behind_seconds log":        0,
+		"octavo_feed_behind_seconds catalogue":  0,
 		"octavo_feed_position catalogue":        allBooks,
 		"octavo_catalogue_books":                allBooks,
 		"octavo_history_readers":                allReaders,
@@ -851,4 +860,12 @@ func TestMetrics(t *testing.T) {
 	if age := got["octavo_model_age_seconds"]; age <= 0 || age > 3600 {
 		t.Errorf("the model is %f s old", age)
 	}
+
+	w.readers.Down()
+	w.eventually("the feed is behind", func() bool {
+		got := w.measured()
+		return got["octavo_feed_behind_seconds log"] > 0.05 && got["octavo_feed_connected log"] == 0 && got["octavo_feed_behind_seconds catalogue"] == 0
+	})
+	w.readers.Up()
+	w.eventually("the feed has caught up", func() bool { return w.measured()["octavo_feed_behind_seconds log"] == 0 })
 }

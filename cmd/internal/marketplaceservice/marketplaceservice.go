@@ -30,6 +30,7 @@ func Add(app *chassis.App, addr, version string, sessionKey []byte, clients *pee
 		Recommendations: clients.Recommendations,
 		SessionKey:      sessionKey,
 		Log:             app.Log(),
+		Metrics:         app.Metrics(),
 		Version:         version,
 	})
 	if err != nil {
