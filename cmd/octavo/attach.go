@@ -40,10 +40,13 @@ func attach(ctx context.Context, app *chassis.App, dataDir string) (peers.Addres
 		return peers.Addresses{}, err
 	}
 	app.OnClose("data folder", folder.Close)
-	var at peers.Addresses
-	if at.Catalog, err = catalogservice.Add(ctx, app, "127.0.0.1:0", folder.catalogDB()); err != nil {
-		return at, err
+	books, err := (&catalogservice.Service{Addr: "127.0.0.1:0", Database: folder.catalogDB()}).Add(ctx, app)
+	if err != nil {
+		return peers.Addresses{}, err
 	}
-	at.Readers, err = readersservice.Add(ctx, app, "127.0.0.1:0", folder.readersDB())
-	return at, err
+	people, err := (&readersservice.Service{Addr: "127.0.0.1:0", Database: folder.readersDB()}).Add(ctx, app)
+	if err != nil {
+		return peers.Addresses{}, err
+	}
+	return peers.Addresses{Catalog: books.String(), Readers: people.String()}, nil
 }

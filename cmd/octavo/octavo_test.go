@@ -22,8 +22,8 @@ import (
 func TestEverySettingIsKnownToEveryProgram(t *testing.T) {
 	var declared []string
 	for _, flags := range []any{
-		&commands{}, &catalogservice.Flags{}, &readersservice.Flags{}, &recommendationsservice.Flags{},
-		&marketplaceservice.Flags{}, &trainerjob.Flags{},
+		&commands{}, &catalogservice.Service{}, &readersservice.Service{}, &recommendationsservice.Service{},
+		&marketplaceservice.Service{}, &trainerjob.Flags{},
 	} {
 		parser, err := kong.New(flags, kong.Vars{"admin_addr": ""})
 		if err != nil {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"strings"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
@@ -48,35 +50,27 @@ func (c *serveCommand) Run(ctx context.Context) error {
 // compose adds every service. Each is dialled at the address it really got, so
 // that port 0 works.
 func (c *serveCommand) compose(ctx context.Context, app *chassis.App, folder *dataFolder) (peers.Addresses, *peers.Peers, error) {
-	var at peers.Addresses
-	fail := func(err error) (peers.Addresses, *peers.Peers, error) { return at, nil, err }
-	var err error
-	if at.Catalog, err = catalogservice.Add(ctx, app, c.CatalogAddr, folder.catalogDB()); err != nil {
-		return fail(err)
+	var failure error
+	add := func(s program.Service) string {
+		if failure != nil {
+			return ""
+		}
+		var addr net.Addr
+		if addr, failure = s.Add(ctx, app); failure != nil {
+			return ""
+		}
+		return addr.String()
 	}
-	if at.Readers, err = readersservice.Add(ctx, app, c.ReadersAddr, folder.readersDB()); err != nil {
-		return fail(err)
+	at := peers.Addresses{Admin: app.AdminAddr()}
+	at.Catalog = add(&catalogservice.Service{Addr: c.CatalogAddr, Database: folder.catalogDB()})
+	at.Readers = add(&readersservice.Service{Addr: c.ReadersAddr, Database: folder.readersDB()})
+	at.Recommendations = add(&recommendationsservice.Service{Addr: c.RecommendationsAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, Models: folder.models()})
+	at.HTTP = add(&marketplaceservice.Service{Addr: c.HTTPAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, RecommendationsAddr: at.Recommendations, SessionKeyFile: folder.sessionKey()})
+	if failure != nil {
+		return at, nil, failure
 	}
-	feeds, err := peers.Dial(app, peers.Addresses{Catalog: at.Catalog, Readers: at.Readers})
-	if err != nil {
-		return fail(err)
-	}
-	if at.Recommendations, err = recommendationsservice.Add(app, c.RecommendationsAddr, folder.models(), feeds); err != nil {
-		return fail(err)
-	}
-	clients, err := peers.Dial(app, peers.Addresses{Catalog: at.Catalog, Readers: at.Readers, Recommendations: at.Recommendations})
-	if err != nil {
-		return fail(err)
-	}
-	key, err := marketplaceservice.SessionKey(folder.sessionKey())
-	if err != nil {
-		return fail(err)
-	}
-	if at.HTTP, err = marketplaceservice.Add(app, c.HTTPAddr, program.Version(), key, clients); err != nil {
-		return fail(err)
-	}
-	at.Admin = app.AdminAddr()
-	return at, clients, nil
+	clients, err := peers.Dial(app, at)
+	return at, clients, err
 }
 
 // announce prints the addresses once all of them answer.
@@ -89,16 +83,18 @@ func (c *serveCommand) announce(folder *dataFolder, at peers.Addresses, out io.W
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, `Octavo is ready.
-
-  storefront        http://%s
-  recommendations   %s  (gRPC)
-  catalog           %s  (gRPC)
-  readers           %s  (gRPC)
-  admin             http://%s  (metrics, health)
-
-  data folder       %s
-  stop with Ctrl-C
-`, at.HTTP, at.Recommendations, at.Catalog, at.Readers, at.Admin, folder.path)
+	var text strings.Builder
+	text.WriteString("Octavo is ready.\n\n")
+	for _, line := range []struct{ what, where, how string }{
+		{"storefront", "http://" + at.HTTP, ""},
+		{"recommendations", at.Recommendations, "(gRPC)"},
+		{"catalog", at.Catalog, "(gRPC)"},
+		{"readers", at.Readers, "(gRPC)"},
+		{"admin", "http://" + at.Admin, "(metrics, health)"},
+	} {
+		fmt.Fprintf(&text, "  %-16s  %s  %s\n", line.what, line.where, line.how)
+	}
+	fmt.Fprintf(&text, "\n  %-16s  %s\n  stop with Ctrl-C\n", "data folder", folder.path)
+	_, err := io.WriteString(out, text.String())
 	return err
 }

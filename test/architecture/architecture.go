@@ -67,21 +67,15 @@ var Rules = []Rule{
 }
 
 var (
-	services = []string{"internal/catalog", "internal/readers", "internal/recommendations", "internal/marketplace", "internal/trainer"}
+	// faceless are the services that have no contract. The others are called
+	// like theirs.
+	faceless = []string{"internal/marketplace", "internal/trainer"}
 
 	// drivers are external packages that speak to a database.
 	drivers = []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx", "github.com/pressly/goose"}
 
-	// contracts are the generated packages, by the service that answers them.
-	contracts = map[string]string{
-		"gen/recommendations":           "internal/recommendations",
-		"gen/octavo/recommendations/v1": "internal/recommendations",
-		"gen/octavo/catalog/v1":         "internal/catalog",
-		"gen/octavo/readers/v1":         "internal/readers",
-	}
-
-	// clients call the contracts of others.
-	clients = []string{"internal/marketplace", "internal/recommendations", "internal/trainer", "internal/importer", "internal/library"}
+	// tools are libraries that call services, as services may.
+	tools = []string{"internal/importer", "internal/library"}
 
 	network = []string{"net", "google.golang.org/grpc", "github.com/prometheus/client_golang"}
 
@@ -94,7 +88,7 @@ var (
 // Check returns every violation in the packages of the module. standard are the
 // names of the standard library's packages ("http", not "net/http").
 func Check(packages []Package, standard []string) []Violation {
-	c := checker{packages: packages, byPath: map[string]Package{}}
+	c := checker{services: Services(packages), byPath: map[string]Package{}}
 	for _, p := range packages {
 		c.byPath[p.Path] = p
 	}
@@ -122,8 +116,33 @@ func Check(packages []Package, standard []string) []Violation {
 	return c.found
 }
 
+// Services are the packages of the services: for each contract the one that
+// answers it, and those without a contract.
+func Services(packages []Package) []string {
+	all := slices.Clone(faceless)
+	for _, p := range packages {
+		if s := answering(p.Path); s != "" {
+			all = append(all, s)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// answering is the package of the service that answers a contract, given by the
+// package of its generated code: gen/octavo/catalog/v1, or gen/recommendations.
+// It is empty for other packages.
+func answering(generated string) string {
+	contract, ok := strings.CutPrefix(generated, "gen/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(contract, "octavo/"), "/")
+	return "internal/" + name
+}
+
 type checker struct {
-	packages []Package
+	services []string
 	byPath   map[string]Package
 	found    []Violation
 }
@@ -139,8 +158,8 @@ func withinAny(p string, roots []string) bool {
 	return slices.ContainsFunc(roots, func(root string) bool { return within(p, root) })
 }
 
-func serviceOf(p string) string {
-	for _, s := range services {
+func (c *checker) serviceOf(p string) string {
+	for _, s := range c.services {
 		if within(p, s) {
 			return s
 		}
@@ -200,17 +219,17 @@ func through(chain []string) string {
 
 // serviceImports is rule 1.
 func (c *checker) serviceImports(p Package) {
-	own := serviceOf(p.Path)
+	own := c.serviceOf(p.Path)
 	if own == "" {
 		return
 	}
 	c.reach(p, func(imported string, chain []string) {
-		if to, ok := local(imported); ok && serviceOf(to) != "" && serviceOf(to) != own {
+		if to, ok := local(imported); ok && c.serviceOf(to) != "" && c.serviceOf(to) != own {
 			c.report(1, p.Path, "imports %s%s", to, through(chain))
 		}
 	})
 	for _, imported := range p.TestImports {
-		if to, ok := local(imported); ok && serviceOf(to) != "" && serviceOf(to) != own {
+		if to, ok := local(imported); ok && c.serviceOf(to) != "" && c.serviceOf(to) != own {
 			c.report(1, p.Path, "imports %s in a test", to)
 		}
 	}
@@ -233,7 +252,7 @@ func (c *checker) chassisImports(p Package) {
 		}
 	case within(p.Path, "chassis"):
 		c.reach(p, func(imported string, chain []string) {
-			if to, ok := local(imported); ok && (serviceOf(to) != "" || within(to, "cmd")) {
+			if to, ok := local(imported); ok && (c.serviceOf(to) != "" || within(to, "cmd")) {
 				c.report(2, p.Path, "imports %s%s", to, through(chain))
 			}
 		})
@@ -301,11 +320,11 @@ func (c *checker) generatedTypes(p Package, f File) {
 		if !ok || !within(to, "gen") {
 			continue
 		}
-		answersIt := contracts[to] != "" && within(p.Path, contracts[to])
-		if withinAny(p.Path, clients) && !answersIt {
+		own := answering(to)
+		if (c.serviceOf(p.Path) != "" || withinAny(p.Path, tools)) && !within(p.Path, own) {
 			continue
 		}
-		if p.Path == contracts[to] && (f.Name == "server.go" || f.Name == "convert.go") {
+		if p.Path == own && (f.Name == "server.go" || f.Name == "convert.go") {
 			continue
 		}
 		c.report(6, path.Join(p.Path, f.Name), "imports %s", to)

@@ -3,42 +3,46 @@
 package marketplaceservice
 
 import (
+	"context"
 	"fmt"
+	"net"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
+	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/internal/marketplace"
 )
 
-// Flags are the settings of the marketplace program.
-type Flags struct {
+// Service is the storefront with its settings.
+type Service struct {
 	Addr                string `aliases:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address to listen on for browsers (${env})."`
 	CatalogAddr         string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
 	ReadersAddr         string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
 	RecommendationsAddr string `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address of the recommendations service (${env})."`
 	SessionKeyFile      string `env:"OCTAVO_SESSION_KEY_FILE" default:"octavo-data/session.key" type:"path" help:"File with the key that signs visitors' cookies, made when missing. All replicas need the same (${env})."`
-
-	chassis.Flags `embed:""`
 }
 
-// Add adds the storefront, listening on addr. It returns the address
-// it listens on.
-func Add(app *chassis.App, addr, version string, sessionKey []byte, clients *peers.Peers) (string, error) {
+// Add adds the storefront to the app. It returns the address it listens on.
+func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
+	key, err := SessionKey(s.SessionKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := peers.Dial(app, peers.Addresses{Catalog: s.CatalogAddr, Readers: s.ReadersAddr, Recommendations: s.RecommendationsAddr})
+	if err != nil {
+		return nil, err
+	}
 	handler, err := marketplace.New(marketplace.Config{
 		Catalog:         clients.Catalog,
 		Readers:         clients.Readers,
 		Recommendations: clients.Recommendations,
-		SessionKey:      sessionKey,
+		SessionKey:      key,
 		Log:             app.Log(),
 		Metrics:         app.Metrics(),
-		Version:         version,
+		Version:         program.Version(),
 	})
 	if err != nil {
-		return "", fmt.Errorf("make the storefront: %w", err)
+		return nil, fmt.Errorf("make the storefront: %w", err)
 	}
-	listening, err := app.HTTP("http", addr, handler)
-	if err != nil {
-		return "", err
-	}
-	return listening.String(), nil
+	return app.HTTP("http", s.Addr, handler)
 }

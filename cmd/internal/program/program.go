@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -21,6 +22,38 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 )
+
+// Service is a service with its settings, a pointer to a kong struct, of which
+// octavo sets the fields itself. Main and octavo run the same one.
+type Service interface {
+	// Add adds the service to the app and returns the address it listens on.
+	Add(ctx context.Context, app *chassis.App) (net.Addr, error)
+}
+
+// Serve is the main of a program that runs one service: see Main.
+func Serve(name, description, adminAddr string, s Service) int {
+	return Main(name, description, adminAddr, &server{name: name, Service: s})
+}
+
+// server is the command line of such a program.
+type server struct {
+	name string
+
+	Service       Service `embed:""`
+	chassis.Flags `embed:""`
+}
+
+// Run is called by kong.
+func (s *server) Run(ctx context.Context) error {
+	app, err := chassis.New(s.name, Version(), s.Flags, os.Stderr)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Service.Add(ctx, app); err != nil {
+		return errors.Join(err, app.Close())
+	}
+	return app.Run(ctx)
+}
 
 // Main parses the command line into flags, a pointer to a kong struct, and
 // runs it until it ends or the process is told to stop. It returns the exit
@@ -84,10 +117,24 @@ func refuseUnknownEnvironment(environ []string) error {
 // environment holds the variables of all programs: one that is meant for
 // another program of Octavo is no mistake. A test compares it with the flags.
 var environment = []string{
-	"OCTAVO_ADDRESSES_FILE", "OCTAVO_ADMIN_ADDR", "OCTAVO_CATALOG_ADDR", "OCTAVO_CATALOG_DB", "OCTAVO_DATA_DIR",
-	"OCTAVO_DEMO", "OCTAVO_HTTP_ADDR", "OCTAVO_LOG_FORMAT", "OCTAVO_LOG_LEVEL", "OCTAVO_MODELS_DIR",
-	"OCTAVO_READERS_ADDR", "OCTAVO_READERS_DB", "OCTAVO_RECOMMENDATIONS_ADDR", "OCTAVO_REFRESH_EVERY", "OCTAVO_SESSION_KEY_FILE",
-	"OCTAVO_SHUTDOWN_DELAY", "OCTAVO_SHUTDOWN_TIMEOUT", "OCTAVO_TRAIN_EVERY",
+	"OCTAVO_ADDRESSES_FILE",
+	"OCTAVO_ADMIN_ADDR",
+	"OCTAVO_CATALOG_ADDR",
+	"OCTAVO_CATALOG_DB",
+	"OCTAVO_DATA_DIR",
+	"OCTAVO_DEMO",
+	"OCTAVO_HTTP_ADDR",
+	"OCTAVO_LOG_FORMAT",
+	"OCTAVO_LOG_LEVEL",
+	"OCTAVO_MODELS_DIR",
+	"OCTAVO_READERS_ADDR",
+	"OCTAVO_READERS_DB",
+	"OCTAVO_RECOMMENDATIONS_ADDR",
+	"OCTAVO_REFRESH_EVERY",
+	"OCTAVO_SESSION_KEY_FILE",
+	"OCTAVO_SHUTDOWN_DELAY",
+	"OCTAVO_SHUTDOWN_TIMEOUT",
+	"OCTAVO_TRAIN_EVERY",
 }
 
 // Environment is the names of all variables that a program of Octavo reads.

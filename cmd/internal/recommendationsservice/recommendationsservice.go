@@ -3,7 +3,9 @@
 package recommendationsservice
 
 import (
+	"context"
 	"fmt"
+	"net"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
@@ -11,22 +13,24 @@ import (
 	"github.com/octavo-books/octavo/internal/recommendations"
 )
 
-// Flags are the settings of the recommendations program.
-type Flags struct {
+// Service is the recommendations service with its settings.
+type Service struct {
 	Addr        string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address to listen on (${env})."`
 	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
 	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
 	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" help:"Folder of the published models (${env})."`
-
-	chassis.Flags `embed:""`
 }
 
-// Add adds the recommendations service, listening on addr, over
-// the model folder at models. It returns the address it listens on.
-func Add(app *chassis.App, addr, models string, clients *peers.Peers) (string, error) {
-	store, err := modelstore.Open(models)
+// Add adds the service, over its model folder, to the app. It returns the
+// address it listens on.
+func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
+	clients, err := peers.Dial(app, peers.Addresses{Catalog: s.CatalogAddr, Readers: s.ReadersAddr})
 	if err != nil {
-		return "", fmt.Errorf("open model folder: %w", err)
+		return nil, err
+	}
+	store, err := modelstore.Open(s.Models)
+	if err != nil {
+		return nil, fmt.Errorf("open model folder: %w", err)
 	}
 	server := recommendations.New(recommendations.Config{
 		Catalog: clients.Catalog,
@@ -36,9 +40,5 @@ func Add(app *chassis.App, addr, models string, clients *peers.Peers) (string, e
 		Metrics: app.Metrics(),
 	})
 	app.Go("recommendations", server.Run)
-	listening, err := app.GRPC("recommendations", addr, server.Ready, server.Register)
-	if err != nil {
-		return "", err
-	}
-	return listening.String(), nil
+	return app.GRPC("recommendations", s.Addr, server.Ready, server.Register)
 }
