@@ -227,12 +227,14 @@ func (s *grpcServer) check(c *call, request any, decodeErr error) error {
 	if request == nil || !c.method.validated {
 		return nil
 	}
-	violations, err := s.validator.validate(request)
-	if err != nil {
-		c.cause = err
-		return fault.Status(err, c.id).Err()
+	err := s.validator.validate(request)
+	if err == nil {
+		return nil
 	}
-	return violations.Err()
+	if fault.KindOf(err) == fault.Internal {
+		c.cause = err
+	}
+	return fault.Status(err, c.id).Err()
 }
 
 // mapFault gives an error of the handler its code. The text of an unknown one

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -167,13 +166,15 @@ func TestViolationsAreNamed(t *testing.T) {
 	if status.Code(err) != codes.InvalidArgument {
 		t.Fatalf("got %v", err)
 	}
+	var told *fault.Error
+	if !errors.As(err, &told) {
+		t.Fatalf("got %T, want a fault", err)
+	}
 	var fields []string
-	for _, detail := range status.Convert(err).Details() {
-		for _, violation := range detail.(*errdetails.BadRequest).GetFieldViolations() {
-			fields = append(fields, violation.GetField())
-			if violation.GetDescription() == "" || violation.GetReason() == "" {
-				t.Errorf("violation without description or reason: %v", violation)
-			}
+	for _, violation := range told.Fields {
+		fields = append(fields, violation.Field)
+		if violation.Message == "" || violation.Rule == "" {
+			t.Errorf("violation without message or rule: %v", violation)
 		}
 	}
 	if want := []string{"reader_id", "max_results"}; !slices.Equal(fields, want) {

@@ -3,7 +3,6 @@ package chassis
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -92,22 +91,9 @@ func (d *dialler) unary(ctx context.Context, method string, request, reply any, 
 	s := d.series(method, "unary")
 	s.begin()
 	err := d.inTime(propagate(ctx), began, func(ctx context.Context) error {
-		return lastAttempt(invoke(ctx, method, request, reply, conn, opts...))
+		return fault.FromStatus(invoke(ctx, method, request, reply, conn, opts...))
 	})
 	s.end(int(status.Code(err)), time.Since(began))
-	return err
-}
-
-// lastAttempt is the status the server sent, without what grpc-go puts before
-// its text after a retry: the text may be shown to people.
-func lastAttempt(err error) error {
-	var sent interface {
-		error
-		GRPCStatus() *status.Status
-	}
-	if errors.As(err, &sent) {
-		return sent
-	}
 	return err
 }
 
@@ -133,7 +119,22 @@ func (d *dialler) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.
 	opts = append(opts, grpc.OnFinish(func(err error) {
 		s.end(int(status.Code(err)), time.Since(began))
 	}))
-	return open(propagate(ctx), desc, conn, method, opts...)
+	opened, err := open(propagate(ctx), desc, conn, method, opts...)
+	if err != nil {
+		return nil, fault.FromStatus(err)
+	}
+	return clientStream{opened}, nil
+}
+
+// clientStream makes the faults of the server again out of its statuses.
+type clientStream struct{ grpc.ClientStream }
+
+func (s clientStream) RecvMsg(into any) error {
+	return fault.FromStatus(s.ClientStream.RecvMsg(into))
+}
+
+func (s clientStream) SendMsg(message any) error {
+	return fault.FromStatus(s.ClientStream.SendMsg(message))
 }
 
 func (d *dialler) series(fullMethod, kind string) *series {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/octavo-books/octavo/fault"
 )
 
 // The limits of an HTTP server. net/http's own let a client hold a connection
@@ -201,8 +203,7 @@ func (s *httpServer) recoverPanic(next http.Handler) httpStep {
 				e.status = http.StatusInternalServerError
 				return
 			}
-			e.Header().Del("Content-Length")
-			http.Error(e, "internal error, request id "+RequestID(r.Context()), http.StatusInternalServerError)
+			fault.Respond(e, r, e.cause, RequestID(r.Context()), nil)
 		}()
 		next.ServeHTTP(e, r)
 	}

@@ -6,13 +6,12 @@ import (
 	"strings"
 
 	"buf.build/go/protovalidate"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/octavo-books/octavo/fault"
 )
 
 // An answer that lists every violation of a large batch would not fit into a
@@ -57,27 +56,27 @@ func (v *validator) compile() (err error) {
 	return err
 }
 
-// validate is nil for a request that keeps the rules, otherwise an
-// INVALID_ARGUMENT status that names each field at fault. Its error is one of
-// the rules themselves.
-func (v *validator) validate(request any) (*status.Status, error) {
+// validate is nil for a request that keeps the rules, otherwise an Invalid fault
+// that names each field at fault. An error of any other kind is one of the
+// rules themselves.
+func (v *validator) validate(request any) error {
 	message, ok := request.(proto.Message)
 	if !ok {
-		return nil, nil
+		return nil
 	}
 	err := v.rules.Validate(message)
 	if err == nil {
-		return nil, nil
+		return nil
 	}
-	var invalid *protovalidate.ValidationError
-	if !errors.As(err, &invalid) {
-		return nil, fmt.Errorf("validate %s: %w", message.ProtoReflect().Descriptor().FullName(), err)
+	var broken *protovalidate.ValidationError
+	if !errors.As(err, &broken) {
+		return fmt.Errorf("validate %s: %w", message.ProtoReflect().Descriptor().FullName(), err)
 	}
-	details := &errdetails.BadRequest{}
+	invalid := &fault.Error{Kind: fault.Invalid}
 	var texts []string
-	for i, violation := range invalid.Violations {
+	for i, violation := range broken.Violations {
 		if i == maxViolations {
-			texts = append(texts, fmt.Sprintf("and %d more", len(invalid.Violations)-i))
+			texts = append(texts, fmt.Sprintf("and %d more", len(broken.Violations)-i))
 			break
 		}
 		field := shorten(protovalidate.FieldPathString(violation.Proto.GetField()))
@@ -85,19 +84,17 @@ func (v *validator) validate(request any) (*status.Status, error) {
 		if text == "" {
 			text = violation.Proto.GetRuleId()
 		}
-		details.FieldViolations = append(details.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: field, Description: text, Reason: violation.Proto.GetRuleId(),
-		})
+		invalid.Fields = append(invalid.Fields, fault.Violation{Field: field, Message: text, Rule: violation.Proto.GetRuleId()})
 		if field != "" {
 			text = field + ": " + text
 		}
 		texts = append(texts, text)
 	}
-	answer := status.New(codes.InvalidArgument, strings.Join(texts, "; "))
-	if detailed, err := answer.WithDetails(details); err == nil {
-		answer = detailed
+	invalid.Message = strings.Join(texts, "; ")
+	if len(invalid.Fields) == 1 {
+		invalid.Message = invalid.Fields[0].Message
 	}
-	return answer, nil
+	return invalid
 }
 
 // shorten cuts text where it could be the sender's: map keys are part of paths.

@@ -1,7 +1,9 @@
 // Package fault is the one model of what can go wrong between a user and a
 // service. Every error that is meant to be told to somebody has a Kind; a Kind
-// has one gRPC code and one HTTP status, and they are named here and nowhere
-// else.
+// has one gRPC code, one HTTP status and one reason that programs can rely on,
+// and they are named here and nowhere else. An error crosses gRPC as a status
+// with rich details, out of which FromStatus makes the same error again, and
+// goes to HTTP clients as a page or as problem details.
 //
 // It never logs and never decides what to do about an error.
 package fault
@@ -11,8 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -28,29 +31,44 @@ const (
 	Conflict                     // the request does not fit the present state
 	Unauthenticated              // nobody has signed in
 	Denied                       // somebody has, who may not do this
-	Exhausted                    // too much, too large or too often
+	Exhausted                    // too much or too often; trying again later can help
+	TooLarge                     // more than is ever taken at once
 	Unavailable                  // a part is down for now; trying again can help
 	DeadlineExceeded             // it took longer than the caller allowed
 	Canceled                     // the caller went away
 	Unimplemented                // there is no such method
 )
 
-var kinds = map[Kind]struct {
-	name string
-	code codes.Code
-	http int
+// kinds is in the order of the constants. Of two kinds with one code, the first
+// is what a status without a reason means.
+var kinds = [...]struct {
+	name   string
+	code   codes.Code
+	http   int
+	reason string
+	title  string
 }{
-	Internal:         {"internal", codes.Internal, http.StatusInternalServerError},
-	Invalid:          {"invalid", codes.InvalidArgument, http.StatusBadRequest},
-	NotFound:         {"not found", codes.NotFound, http.StatusNotFound},
-	Conflict:         {"conflict", codes.FailedPrecondition, http.StatusConflict},
-	Unauthenticated:  {"unauthenticated", codes.Unauthenticated, http.StatusUnauthorized},
-	Denied:           {"denied", codes.PermissionDenied, http.StatusForbidden},
-	Exhausted:        {"exhausted", codes.ResourceExhausted, http.StatusTooManyRequests},
-	Unavailable:      {"unavailable", codes.Unavailable, http.StatusServiceUnavailable},
-	DeadlineExceeded: {"deadline exceeded", codes.DeadlineExceeded, http.StatusGatewayTimeout},
-	Canceled:         {"canceled", codes.Canceled, 499},
-	Unimplemented:    {"unimplemented", codes.Unimplemented, http.StatusNotImplemented},
+	Internal:         {"internal", codes.Internal, http.StatusInternalServerError, "INTERNAL", "Something broke"},
+	Invalid:          {"invalid", codes.InvalidArgument, http.StatusBadRequest, "INVALID", "The request is wrong"},
+	NotFound:         {"not found", codes.NotFound, http.StatusNotFound, "NOT_FOUND", "Not found"},
+	Conflict:         {"conflict", codes.FailedPrecondition, http.StatusConflict, "CONFLICT", "The request does not fit the present state"},
+	Unauthenticated:  {"unauthenticated", codes.Unauthenticated, http.StatusUnauthorized, "UNAUTHENTICATED", "Not signed in"},
+	Denied:           {"denied", codes.PermissionDenied, http.StatusForbidden, "DENIED", "Not allowed"},
+	Exhausted:        {"exhausted", codes.ResourceExhausted, http.StatusTooManyRequests, "EXHAUSTED", "Too much at once"},
+	TooLarge:         {"too large", codes.ResourceExhausted, http.StatusRequestEntityTooLarge, "TOO_LARGE", "Too large"},
+	Unavailable:      {"unavailable", codes.Unavailable, http.StatusServiceUnavailable, "UNAVAILABLE", "Just a moment"},
+	DeadlineExceeded: {"deadline exceeded", codes.DeadlineExceeded, http.StatusGatewayTimeout, "DEADLINE_EXCEEDED", "It took too long"},
+	Canceled:         {"canceled", codes.Canceled, 499, "CANCELED", "The request was given up"},
+	Unimplemented:    {"unimplemented", codes.Unimplemented, http.StatusNotImplemented, "UNIMPLEMENTED", "There is no such method"},
+}
+
+// Kinds are all kinds, in the order of the constants.
+func Kinds() []Kind {
+	all := make([]Kind, len(kinds))
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
 }
 
 // String is the kind in lower-case words.
@@ -62,28 +80,68 @@ func (k Kind) Code() codes.Code { return kinds[k].code }
 // HTTPStatus is the HTTP status of the kind.
 func (k Kind) HTTPStatus() int { return kinds[k].http }
 
+// Reason is the kind's name in the details of a status, for programs. It never
+// changes.
+func (k Kind) Reason() string { return kinds[k].reason }
+
+// Title is what the kind is called before people.
+func (k Kind) Title() string { return kinds[k].title }
+
 // Error is an error whose Message may be shown to whoever asked.
 type Error struct {
-	Kind    Kind
-	Message string // plain words, with the way out where there is one
-	Field   string // the request field at fault, for Invalid; may be empty
-	Cause   error  // for the log only; may be nil
+	Kind       Kind
+	Message    string        // plain words, with the way out where there is one
+	Fields     []Violation   // the fields at fault, for Invalid; may be empty
+	RetryAfter time.Duration // the earliest time to try again; 0 when nobody knows
+	RequestID  string        // of the call that failed, in an answer of another service
+	Cause      error         // for the log only; may be nil
+
+	// answer is what another service sent, in an error made by FromStatus.
+	answer *status.Status
 }
 
-// Error is the message, then the cause.
+// Violation is one field of a request and what is wrong with it.
+type Violation struct {
+	Field   string // its path in the request, such as books[3].title
+	Message string // plain words
+	Rule    string // the rule of the contract that was broken, for programs; may be empty
+}
+
+// Error is the message, then the cause. Of another service's answer it is the
+// text of the status.
 func (e *Error) Error() string {
-	msg := e.Message
-	if e.Field != "" {
-		msg = e.Field + ": " + msg
+	if e.answer != nil {
+		return e.answer.Err().Error()
 	}
+	text := e.text()
 	if e.Cause != nil {
-		msg += ": " + e.Cause.Error()
+		text += ": " + e.Cause.Error()
 	}
-	return msg
+	return text
+}
+
+// text is the message with the fields it is about.
+func (e *Error) text() string {
+	if e.Message != "" && len(e.Fields) != 1 {
+		return e.Message
+	}
+	var parts []string
+	for _, v := range e.Fields {
+		text := v.Message
+		if v.Field != "" {
+			text = v.Field + ": " + text
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Cause }
+
+// Answered is whether the error is what another service answered. Its text is
+// then about a request of ours, and not for our own caller.
+func (e *Error) Answered() bool { return e.answer != nil }
 
 // New makes an error of a kind. The formatted text is shown to users.
 func New(kind Kind, format string, args ...any) error {
@@ -92,7 +150,8 @@ func New(kind Kind, format string, args ...any) error {
 
 // NewInvalid makes an Invalid error that names the field at fault.
 func NewInvalid(field, format string, args ...any) error {
-	return &Error{Kind: Invalid, Field: field, Message: fmt.Sprintf(format, args...)}
+	text := fmt.Sprintf(format, args...)
+	return &Error{Kind: Invalid, Message: text, Fields: []Violation{{Field: field, Message: text}}}
 }
 
 // Wrap gives a cause a kind and a text for users; the cause is for the log.
@@ -101,7 +160,8 @@ func Wrap(kind Kind, cause error, format string, args ...any) error {
 }
 
 // KindOf finds the kind of any error: one of this package, a gRPC status from
-// another service, or a context's end. Everything else is Internal.
+// another service, a context's end, or a request's body that is too large.
+// Everything else is Internal.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -113,11 +173,20 @@ func KindOf(err error) Kind {
 	if errors.Is(err, context.Canceled) {
 		return Canceled
 	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return TooLarge
+	}
 	if s, ok := status.FromError(err); ok {
-		for k, v := range kinds {
-			if v.code == s.Code() {
-				return k
-			}
+		return kindOfCode(s.Code())
+	}
+	return Internal
+}
+
+func kindOfCode(code codes.Code) Kind {
+	for k := range kinds {
+		if kinds[k].code == code {
+			return Kind(k)
 		}
 	}
 	return Internal
@@ -138,50 +207,4 @@ func Message(err error) string {
 		return answered.GRPCStatus().Message()
 	}
 	return err.Error()
-}
-
-// Status is err as it goes over the wire. An Internal error becomes a generic
-// text with the request id, by which the log can be searched; its own text
-// stays here. So does the text of what another service answered, unless it was
-// passed on on purpose, as it is: where that service is, or which of its
-// fields we got wrong, is for the log.
-func Status(err error, requestID string) *status.Status {
-	if passedOn, ok := err.(interface{ GRPCStatus() *status.Status }); ok && KindOf(err) != Internal {
-		return passedOn.GRPCStatus()
-	}
-	var e *Error
-	if errors.As(err, &e) {
-		return e.status(requestID)
-	}
-	switch kind := KindOf(err); kind {
-	case Unavailable, Exhausted:
-		return status.New(codes.Unavailable, "a service this one depends on does not answer; try again")
-	case DeadlineExceeded:
-		return status.New(codes.DeadlineExceeded, "it took longer than the call allowed")
-	case Canceled:
-		return status.New(codes.Canceled, "the call was given up")
-	default:
-		return internal(requestID)
-	}
-}
-
-func (e *Error) status(requestID string) *status.Status {
-	if e.Kind == Internal {
-		return internal(requestID)
-	}
-	if e.Field == "" {
-		return status.New(e.Kind.Code(), e.Message)
-	}
-	s := status.New(e.Kind.Code(), e.Field+": "+e.Message)
-	detailed, err := s.WithDetails(&errdetails.BadRequest{
-		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: e.Field, Description: e.Message}},
-	})
-	if err != nil {
-		return s
-	}
-	return detailed
-}
-
-func internal(requestID string) *status.Status {
-	return status.Newf(codes.Internal, "internal error, request id %s", requestID)
 }

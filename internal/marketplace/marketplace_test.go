@@ -622,7 +622,7 @@ func TestBadFormsAreRefused(t *testing.T) {
 		{"/book/1/shelf", "shelf", "attic", http.StatusBadRequest},
 		{"/book/999/shelf", "shelf", "want", http.StatusNotFound},
 		{"/book/x/rate", "rating", "4", http.StatusNotFound},
-		{"/book/1/rate", "rating", strings.Repeat("4", 10_000), http.StatusBadRequest},
+		{"/book/1/rate", "rating", strings.Repeat("4", 10_000), http.StatusRequestEntityTooLarge},
 	} {
 		status, page, _ := b.post(form.path, url.Values{form.field: {form.value}})
 		if status != form.status || !strings.Contains(page, "To the first page") {

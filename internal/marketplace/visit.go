@@ -174,51 +174,59 @@ func (v *visit) saveSession() {
 	})
 }
 
-// fail shows an error as a page, in plain words and with the way out. What is
-// not meant for visitors goes to the log.
+// fail answers with an error, in plain words and with the way out. What is not
+// meant for visitors goes to the log.
 func (v *visit) fail(err error) {
-	kind := fault.KindOf(err)
-	if v.r.Context().Err() != nil {
-		kind = fault.Canceled
-	}
-	problem := view.Problem{Status: kind.HTTPStatus()}
-	switch kind {
-	case fault.NotFound:
-		problem.Heading, problem.Text = "Not found", fault.Message(err)
-	case fault.Invalid:
-		problem.Heading, problem.Text = "That did not make sense", fault.Message(err)
-	case fault.Denied:
-		problem.Heading, problem.Text = "Not allowed", fault.Message(err)
-	case fault.Exhausted:
-		problem.Heading, problem.Text = "Too much at once", "The shop is very busy, or what you sent is too large. Please try again in a moment."
-	case fault.Unavailable, fault.DeadlineExceeded, fault.Unimplemented:
-		problem.Heading, problem.Text = "Just a moment", "A part of the shop does not answer just now. Nothing is lost; please try again in a moment."
-		if own := new(fault.Error); errors.As(err, &own) {
-			problem.Text = own.Message
+	problem := fault.Respond(v.w, v.r, inWords(err), v.w.Header().Get("X-Request-Id"), func(p fault.Problem) error {
+		page := view.Problem{Status: p.Status, Heading: p.Title, Text: p.Detail}
+		switch p.Kind {
+		case fault.Invalid:
+			page.Heading = "That did not make sense"
+		case fault.Internal:
+			page.Text = "The fault is the shop's, not yours. It has been noted; please try again in a moment."
+			page.Request = p.RequestID
 		}
-		v.w.Header().Set("Retry-After", "5")
-	default:
-		problem.Heading, problem.Text = "Something broke", "The fault is the shop's, not yours. It has been noted; please try again in a moment."
-		problem.Request = v.w.Header().Get("X-Request-Id")
-	}
-	if problem.Text == "" {
-		problem.Text = "There is nothing to show here."
-	}
+		page.Frame = v.frame(page.Heading, "")
+		return v.show(p.Status, view.ProblemPage(page))
+	})
+	v.shop.logProblem(v.r, problem, err)
+}
+
+func (s *shop) logProblem(r *http.Request, problem fault.Problem, err error) {
 	level := slog.LevelInfo
 	if problem.Status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	v.shop.Log.Log(v.r.Context(), level, "problem page", "method", v.r.Method, "path", v.r.URL.Path, "status", problem.Status, "error", err)
-	problem.Frame = v.frame(problem.Heading, "")
-	if err := v.show(problem.Status, view.ProblemPage(problem)); err != nil {
-		v.shop.Log.ErrorContext(v.r.Context(), "problem page", "error", err)
-		http.Error(v.w, problem.Heading, problem.Status)
+	s.Log.Log(r.Context(), level, "problem", "method", r.Method, "path", r.URL.Path, "status", problem.Status, "error", err)
+}
+
+// inWords gives what another service answered the words of the shop. Errors
+// that have their own keep them.
+func inWords(err error) error {
+	if own := new(fault.Error); errors.As(err, &own) && !own.Answered() {
+		return err
+	}
+	switch kind := fault.KindOf(err); kind {
+	case fault.NotFound:
+		return fault.Wrap(kind, err, "There is nothing to show here.")
+	case fault.Exhausted:
+		return fault.Wrap(kind, err, "The shop is very busy. Please try again in a moment.")
+	case fault.TooLarge:
+		return fault.Wrap(kind, err, "What was sent is larger than the shop takes. Send less at once.")
+	case fault.Unavailable, fault.DeadlineExceeded, fault.Unimplemented:
+		return fault.Wrap(kind, err, "A part of the shop does not answer just now. Nothing is lost; please try again in a moment.")
+	default:
+		return err
 	}
 }
 
 // form reads a posted form.
 func (v *visit) form() error {
-	if err := v.r.ParseForm(); err != nil {
+	err := v.r.ParseForm()
+	if err != nil && fault.KindOf(err) == fault.TooLarge {
+		return err
+	}
+	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "The form could not be read. Open the page again and try once more.")
 	}
 	return nil
