@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
 
@@ -35,6 +36,11 @@ type Flags struct {
 	LogLevel        string        `name:"log-level" env:"OCTAVO_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error. At debug every request is logged, otherwise failed and slow ones (${env})."`
 	LogFormat       string        `name:"log-format" env:"OCTAVO_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, JSON elsewhere (${env})."`
 	NoColor         string        `name:"no-color" env:"NO_COLOR" hidden:"" help:"Anything but empty: no colours in the log."`
+	OTLPEndpoint    string        `name:"otlp-endpoint" env:"OCTAVO_OTLP_ENDPOINT" help:"URL of the OpenTelemetry collector to export traces to, such as http://127.0.0.1:4317; empty for none (${env})."`
+	OTLPProtocol    string        `name:"otlp-protocol" env:"OCTAVO_OTLP_PROTOCOL" default:"grpc" enum:"grpc,http" help:"grpc, or http for OTLP over HTTP in protobuf (${env})."`
+	OTLPHeadersFile string        `name:"otlp-headers-file" env:"OCTAVO_OTLP_HEADERS_FILE" type:"path" help:"File with headers for the collector, lines of 'Name: value' (${env})."`
+	TraceSample     float64       `name:"trace-sample" env:"OCTAVO_TRACE_SAMPLE" default:"0.01" help:"Share of traces to export, 0 to 1. Requests that fail or are slow are exported besides (${env})."`
+	TraceSlow       time.Duration `name:"trace-slow" env:"OCTAVO_TRACE_SLOW" default:"500ms" help:"From when on a request counts as slow and is exported (${env})."`
 	ShutdownDelay   time.Duration `name:"shutdown-delay" env:"OCTAVO_SHUTDOWN_DELAY" default:"0s" help:"How long to go on serving after telling load balancers to send nothing more (${env})."`
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"OCTAVO_SHUTDOWN_TIMEOUT" default:"10s" help:"How long calls in progress may take to end at shutdown before they are cut off (${env})."`
 }
@@ -63,6 +69,7 @@ type App struct {
 	clientCalls   *calls
 	httpCalls     *calls
 	httpInFlight  prometheus.Gauge
+	tracer        *tracing.Tracer
 	validator     *validator
 	readiness     readiness
 
@@ -116,17 +123,25 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		validator:   &validator{},
 	}
 	a.httpCalls, a.httpInFlight = newHTTPCalls()
+	if a.tracer, err = newTracer(name, version, f, log); err != nil {
+		return nil, err
+	}
 	a.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newBuildInfo(name, version),
-		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, &a.readiness,
+		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, a.tracer, &a.readiness,
 	)
 	if f.AdminAddr != "" {
 		if a.admin, err = a.newAdmin(f.AdminAddr); err != nil {
+			a.flushTraces()
 			return nil, err
 		}
 	}
+	a.OnClose("export of traces", func() error {
+		a.flushTraces()
+		return nil
+	})
 	return a, nil
 }
 
@@ -203,7 +218,8 @@ func (a *App) unreachable() error {
 //  4. the tasks' context ends, by which services end their streams;
 //  5. gRPC servers finish the calls they have;
 //  6. whatever has not ended when ShutdownTimeout is over is cut off;
-//  7. connections and stores are closed, last one first, then the admin port.
+//  7. connections and stores are closed, last one first, and the last traces
+//     exported, then the admin port is closed.
 func (a *App) Run(ctx context.Context) error {
 	failed := make(chan error, len(a.tasks)+len(a.grpc)+len(a.http)+1)
 	a.readiness.start(a.log)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
 
@@ -30,8 +31,8 @@ type middleware func(ctx context.Context, c *call) error
 // chain is every middleware, outermost first. This is the one place where the
 // order is decided:
 //
-//   - (tracing belongs before everything);
-//   - the request id comes first, so that all others can name the request;
+//   - tracing is before everything, so that a span is as long as the call, and
+//     the request id comes next, so that all others can name the request;
 //   - metrics and access log are outside of recovery, so that a panic is
 //     counted and logged;
 //   - (overload, then auth belong between recovery and deadline: shedding must
@@ -40,6 +41,7 @@ type middleware func(ctx context.Context, c *call) error
 //   - fault mapping is innermost, so that all others see final codes.
 func (s *grpcServer) chain() []middleware {
 	return []middleware{
+		s.trace,
 		identify,
 		measure,
 		s.logAccess,
@@ -56,7 +58,10 @@ type call struct {
 	method *method
 	step   int // the next middleware
 	id     string
+	span   tracing.Span
 	invoke func(ctx context.Context) error // the handler
+
+	context requestContext // what the chain passes on
 
 	request    any   // of a unary call
 	requestErr error // why request could not be decoded
@@ -92,13 +97,14 @@ func identify(ctx context.Context, c *call) error {
 		given = values[0]
 	}
 	c.id = requestIDOr(given)
+	c.context.id = c.id
 	told := metadata.MD{requestIDKey: {c.id}}
 	// Neither can fail before the first answer is sent.
 	if c.method.streaming {
 		_ = grpc.SetHeader(ctx, told)
-		return c.next(&requestContext{ctx, c.id})
+		return c.next(ctx)
 	}
-	err := c.next(&requestContext{ctx, c.id})
+	err := c.next(ctx)
 	if err != nil {
 		_ = grpc.SetTrailer(ctx, told)
 	} else {
@@ -112,7 +118,9 @@ func measure(ctx context.Context, c *call) error {
 	began := time.Now()
 	c.method.series.begin()
 	err := c.next(ctx)
-	c.method.series.end(int(status.Code(err)), time.Since(began))
+	code, took := status.Code(err), time.Since(began)
+	c.method.series.end(int(code), took)
+	c.method.series.exemplify(&c.span, int(code), took, failed(code, c.method.streaming), c.method.streaming)
 	return err
 }
 

@@ -13,11 +13,11 @@ import (
 	_ "google.golang.org/grpc/health" // clients follow their servers' health
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
 
@@ -50,7 +50,7 @@ func (a *App) Dial(name, target string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", name, err)
 	}
-	d := &dialler{calls: a.clientCalls}
+	d := &dialler{calls: a.clientCalls, tracer: a.tracer}
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUserAgent(a.name+"/"+a.version),
@@ -84,16 +84,21 @@ func (a *App) Dial(name, target string) (*grpc.ClientConn, error) {
 }
 
 // dialler is the middleware of outgoing calls.
-type dialler struct{ calls *calls }
+type dialler struct {
+	calls  *calls
+	tracer *tracing.Tracer
+}
 
 func (d *dialler) unary(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	began := time.Now()
 	s := d.series(method, "unary")
 	s.begin()
-	err := d.inTime(propagate(ctx), began, func(ctx context.Context) error {
+	var span tracing.Span
+	d.traceCall(ctx, &span, method, began)
+	err := d.inTime(propagate(ctx, &span), began, func(ctx context.Context) error {
 		return fault.FromStatus(invoke(ctx, method, request, reply, conn, opts...))
 	})
-	s.end(int(status.Code(err)), time.Since(began))
+	s.endCall(&span, err, time.Since(began), conn.Target(), RequestID(ctx), false)
 	return err
 }
 
@@ -116,10 +121,12 @@ func (d *dialler) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.
 	began := time.Now()
 	s := d.series(method, streamType(desc.ClientStreams, desc.ServerStreams))
 	s.begin()
+	var span tracing.Span
+	d.traceCall(ctx, &span, method, began)
 	opts = append(opts, grpc.OnFinish(func(err error) {
-		s.end(int(status.Code(err)), time.Since(began))
+		s.endCall(&span, err, time.Since(began), conn.Target(), RequestID(ctx), true)
 	}))
-	opened, err := open(propagate(ctx), desc, conn, method, opts...)
+	opened, err := open(propagate(ctx, &span), desc, conn, method, opts...)
 	if err != nil {
 		return nil, fault.FromStatus(err)
 	}
@@ -144,12 +151,18 @@ func (d *dialler) series(fullMethod, kind string) *series {
 	})
 }
 
-// propagate sends the id of the request that is being handled along.
-func propagate(ctx context.Context) context.Context {
-	if id := RequestID(ctx); id != "" {
-		return metadata.AppendToOutgoingContext(ctx, requestIDKey, id)
+// propagate sends along the call's span and the id of the request that is being
+// handled.
+func propagate(ctx context.Context, span *tracing.Span) context.Context {
+	told := make([]string, 0, 6)
+	told = append(told, tracing.ParentHeader, span.Parent())
+	if span.State != "" {
+		told = append(told, tracing.StateHeader, span.State)
 	}
-	return ctx
+	if id := RequestID(ctx); id != "" {
+		told = append(told, requestIDKey, id)
+	}
+	return metadata.AppendToOutgoingContext(ctx, told...)
 }
 
 // serviceConfig is the configuration of every connection: calls go round the

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
+
+	"github.com/octavo-books/octavo/chassis/tracing"
 )
 
 // The limits of a gRPC server and of a connection to one. grpc-go's own allow
@@ -43,6 +45,7 @@ type grpcServer struct {
 	health    *healthServer
 	log       *slog.Logger
 	calls     *calls
+	tracer    *tracing.Tracer
 	validator *validator
 	// compileErr is why a contract's rules cannot be checked.
 	compileErr error
@@ -64,6 +67,7 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 		health:    newHealthServer(),
 		log:       a.log,
 		calls:     a.serverCalls,
+		tracer:    a.tracer,
 		validator: a.validator,
 		server:    grpc.NewServer(serverOptions()...),
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
 
@@ -33,6 +34,7 @@ type httpServer struct {
 	server   *http.Server
 	log      *slog.Logger
 	calls    *calls
+	tracer   *tracing.Tracer
 	inFlight prometheus.Gauge
 }
 
@@ -45,7 +47,7 @@ func (a *App) HTTP(name, addr string, h http.Handler) (net.Addr, error) {
 		return nil, err
 	}
 	s := a.newHTTPServer(name, listener)
-	s.server.Handler = s.identify(s.measure(s.logAccess(s.recoverPanic(h))))
+	s.server.Handler = s.trace(s.identify(s.measure(s.logAccess(s.recoverPanic(h)))))
 	a.readiness.add(name, listener.Addr().String(), nil, func(bool) {})
 	a.http = append(a.http, s)
 	return listener.Addr(), nil
@@ -57,6 +59,7 @@ func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
 		listener: listener,
 		log:      a.log,
 		calls:    a.httpCalls,
+		tracer:   a.tracer,
 		inFlight: a.httpInFlight,
 		server: &http.Server{
 			ReadHeaderTimeout: httpHeaderTimeout,
@@ -72,6 +75,8 @@ func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
 // exchange is a response on its way through the middleware.
 type exchange struct {
 	http.ResponseWriter
+	span    tracing.Span
+	context requestContext
 	status  int // 0 until it is sent
 	bytes   int64
 	cause   error
@@ -107,21 +112,16 @@ func (e *exchange) code() int {
 }
 
 // httpStep is a middleware of HTTP: the same pieces in the same order as the
-// chain of gRPC, outermost first identify, measure, logAccess, recoverPanic.
+// chain of gRPC, outermost first trace, identify, measure, logAccess, recoverPanic.
 type httpStep func(e *exchange, r *http.Request)
 
-func (s *httpServer) identify(next httpStep) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := requestIDOr(r.Header.Get(requestIDHeader))
-		w.Header().Set(requestIDHeader, id)
-		r = r.WithContext(&requestContext{r.Context(), id})
-		r.Body = http.MaxBytesReader(w, r.Body, httpMaxBody)
-		e := &exchange{ResponseWriter: w}
+func (s *httpServer) identify(next httpStep) httpStep {
+	return func(e *exchange, r *http.Request) {
+		e.context.id = requestIDOr(r.Header.Get(requestIDHeader))
+		e.Header().Set(requestIDHeader, e.context.id)
+		r.Body = http.MaxBytesReader(e.ResponseWriter, r.Body, httpMaxBody)
 		next(e, r)
-		if e.aborted {
-			panic(http.ErrAbortHandler) // how net/http is told, without a word
-		}
-	})
+	}
 }
 
 func (s *httpServer) measure(next httpStep) httpStep {
@@ -134,7 +134,9 @@ func (s *httpServer) measure(next httpStep) httpStep {
 		method := httpMethod(r.Method)
 		series := s.calls.of(method+" "+r.Pattern, func() []string { return []string{method, r.Pattern} })
 		series.begin()
-		series.end(e.code()/100, time.Since(began))
+		took := time.Since(began)
+		series.end(e.code()/100, took)
+		series.exemplify(&e.span, e.code()/100, took, e.failed(), false)
 	}
 }
 

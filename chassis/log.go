@@ -41,14 +41,18 @@ func newLogger(name string, f Flags, w io.Writer) (*slog.Logger, *slog.LevelVar,
 	return slog.New(requestHandler{handler}), level, nil
 }
 
-// requestHandler adds the request's id to every record that is logged with the
-// context of a request.
+// requestHandler adds the ids of the request, its trace and its span to every
+// record that is logged with the context of a request.
 type requestHandler struct{ slog.Handler }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id := RequestID(ctx); id != "" {
+	if request, ok := ctx.Value(requestValue{}).(*requestContext); ok {
 		r = r.Clone()
-		r.AddAttrs(slog.String("request_id", id))
+		r.AddAttrs(
+			slog.String("request_id", request.id),
+			slog.String("trace_id", request.span.Trace.String()),
+			slog.String("span_id", request.span.Context.Span.String()),
+		)
 	}
 	return h.Handler.Handle(ctx, r)
 }

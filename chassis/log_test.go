@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/octavo-books/octavo/chassis/tracing"
 )
 
 func TestTextLog(t *testing.T) {
@@ -15,7 +17,9 @@ func TestTextLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := &requestContext{context.Background(), "0123456789abcdef"}
+	span := &tracing.Span{}
+	span.Trace, span.Context.Span = tracing.TraceID{15: 1}, tracing.SpanID{7: 2}
+	ctx := &requestContext{context.Background(), "0123456789abcdef", span}
 	for _, test := range []struct {
 		name string
 		log  func()
@@ -23,7 +27,7 @@ func TestTextLog(t *testing.T) {
 	}{
 		{"plain", func() { log.Info("ready", "server", "catalog", "books", 25) }, "INFO  ready server=catalog books=25\n"},
 		{"below the level", func() { log.Debug("hidden") }, ""},
-		{"with the request's id", func() { log.WarnContext(ctx, "slow") }, "WARN  slow request_id=0123456789abcdef\n"},
+		{"with the ids of request, trace and span", func() { log.WarnContext(ctx, "slow") }, "WARN  slow request_id=0123456789abcdef trace_id=00000000000000000000000000000001 span_id=0000000000000002\n"},
 		{"words are quoted", func() { log.Error("failed", "error", errors.New("no such book")) }, `ERROR failed error="no such book"` + "\n"},
 		{"empty is visible", func() { log.Info("x", "title", "") }, `INFO  x title=""` + "\n"},
 		{"groups and With", func() {

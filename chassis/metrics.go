@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+
+	"github.com/octavo-books/octavo/chassis/tracing"
 )
 
 // bounds are the upper bounds of the duration buckets. A recommendation takes
@@ -38,8 +40,16 @@ type series struct {
 }
 
 type histogram struct {
-	buckets [len(bounds) + 1]atomic.Uint64 // the last one has no bound
-	sum     atomic.Int64                   // nanoseconds
+	buckets   [len(bounds) + 1]atomic.Uint64 // the last one has no bound
+	sum       atomic.Int64                   // nanoseconds
+	exemplars [len(bounds) + 1]atomic.Pointer[exemplar]
+}
+
+// exemplar is a call of a bucket whose trace is exported: the latest.
+type exemplar struct {
+	trace tracing.TraceID
+	took  time.Duration
+	ended time.Time
 }
 
 func newCalls(prefix, noun string, labels []string, outcomeLabel string, outcomes []string) *calls {
@@ -106,12 +116,41 @@ func (s *series) end(outcome int, took time.Duration) {
 		s.outcomes[outcome].CompareAndSwap(nil, new(histogram))
 		h = s.outcomes[outcome].Load()
 	}
+	h.buckets[bucketOf(took)].Add(1)
+	h.sum.Add(int64(took))
+}
+
+func bucketOf(took time.Duration) int {
 	bucket := 0
 	for bucket < len(bounds) && took > bounds[bucket] {
 		bucket++
 	}
-	h.buckets[bucket].Add(1)
-	h.sum.Add(int64(took))
+	return bucket
+}
+
+// exemplify names the trace of a call that has been recorded, if that trace
+// can be looked at.
+func (s *series) exemplify(span *tracing.Span, outcome int, took time.Duration, failed, endless bool) {
+	if !span.Kept(took, failed, endless) || outcome < 0 || outcome >= len(s.outcomes) {
+		return
+	}
+	s.outcomes[outcome].Load().exemplars[bucketOf(took)].Store(&exemplar{span.Trace, took, time.Now()})
+}
+
+// withExemplars adds them to a histogram that is sent.
+func (h *histogram) withExemplars(m prometheus.Metric) prometheus.Metric {
+	var all []prometheus.Exemplar
+	for i := range h.exemplars {
+		if e := h.exemplars[i].Load(); e != nil {
+			all = append(all, prometheus.Exemplar{
+				Value: e.took.Seconds(), Timestamp: e.ended, Labels: prometheus.Labels{"trace_id": e.trace.String()},
+			})
+		}
+	}
+	if len(all) == 0 {
+		return m
+	}
+	return prometheus.MustNewMetricWithExemplars(m, all...)
 }
 
 // Describe sends the metrics' descriptions.
@@ -144,7 +183,7 @@ func (c *calls) Collect(ch chan<- prometheus.Metric) {
 			count += h.buckets[len(bounds)].Load()
 			ended += count
 			ch <- prometheus.MustNewConstMetric(c.handled, prometheus.CounterValue, float64(count), labels...)
-			ch <- prometheus.MustNewConstHistogram(c.seconds, count, time.Duration(h.sum.Load()).Seconds(), cumulative, labels...)
+			ch <- h.withExemplars(prometheus.MustNewConstHistogram(c.seconds, count, time.Duration(h.sum.Load()).Seconds(), cumulative, labels...))
 		}
 		// Read after the ends, so that no call has ended that did not begin.
 		started := s.started.Load()

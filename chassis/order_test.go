@@ -13,13 +13,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/chassis/tracing"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 )
 
 // TestChain fixes the order of the middleware; the comment at chain has the
 // reasons.
 func TestChain(t *testing.T) {
-	want := []string{"identify", "measure", "logAccess", "recoverPanic", "limitTime", "validate", "mapFault", "handle"}
+	want := []string{"trace", "identify", "measure", "logAccess", "recoverPanic", "limitTime", "validate", "mapFault", "handle"}
 	var got []string
 	for _, m := range (&grpcServer{}).chain() {
 		name := runtime.FuncForPC(reflect.ValueOf(m).Pointer()).Name()
@@ -36,7 +37,7 @@ func TestDeadlineComesBeforeValidation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &grpcServer{log: log, calls: newServerCalls(), validator: &validator{}}
+	s := &grpcServer{log: log, calls: newServerCalls(), tracer: &tracing.Tracer{}, validator: &validator{}}
 	m := s.method("octavo.recommendations.v1.RecommendationsService", "Recommend", "unary")
 	if s.compileErr != nil {
 		t.Fatal(s.compileErr)

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+
+	"github.com/octavo-books/octavo/chassis/tracing"
 )
 
 // requestIDKey is the metadata key, and as X-Request-Id the HTTP header, that
@@ -14,27 +16,38 @@ const (
 	requestIDHeader = "X-Request-Id"
 )
 
-// requestContext is the context of a request with its id: one allocation, where
-// context.WithValue takes two.
+// requestContext is the context of a request with its id and its span. It is
+// part of what is allocated for the request anyway.
 type requestContext struct {
 	context.Context
-	id string
+	id   string
+	span *tracing.Span
 }
 
-type requestIDValue struct{}
+type requestValue struct{}
 
-// Value is the request id, or whatever the parent knows.
+// Value is the request, or whatever the parent knows.
 func (c *requestContext) Value(key any) any {
-	if _, ok := key.(requestIDValue); ok {
-		return c.id
+	if _, ok := key.(requestValue); ok {
+		return c
 	}
 	return c.Context.Value(key)
 }
 
 // RequestID is the id of the request that ctx belongs to, empty outside of one.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDValue{}).(string)
-	return id
+	if c, ok := ctx.Value(requestValue{}).(*requestContext); ok {
+		return c.id
+	}
+	return ""
+}
+
+// spanOf is the span of the request that ctx belongs to, nil outside of one.
+func spanOf(ctx context.Context) *tracing.Span {
+	if c, ok := ctx.Value(requestValue{}).(*requestContext); ok {
+		return c.span
+	}
+	return nil
 }
 
 // requestIDOr is the caller's id if it is well-formed, otherwise a new one. An
