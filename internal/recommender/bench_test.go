@@ -156,7 +156,7 @@ func BenchmarkOpen(b *testing.B) {
 	if err := m.Save(path); err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(8*len(m.near.book) + 4*len(m.factors.point)))
+	b.SetBytes(int64(4*len(m.near.word) + 4*len(m.factors.point)))
 	for b.Loop() {
 		m, err := Open(path)
 		if err != nil {

@@ -37,12 +37,16 @@ func (m *Model) diversify(head []uint64, limit int, diversity float32, dst []Sco
 // liken raises the likeness of each book to that with a book just chosen: 1 for
 // its nearest neighbour, 0 for a stranger.
 func (m *Model) liken(chosen int32, books []Scored, likeness []float32) {
-	_, weights := m.near.of(chosen)
-	if len(weights) == 0 {
+	var nearest float32
+	for k, word := range m.near.of(chosen) {
+		if w := m.near.weight(word); k == 0 || w > nearest {
+			nearest = w
+		}
+	}
+	if nearest == 0 {
 		return
 	}
-	nearest := slices.Max(weights)
 	for k, s := range books {
-		likeness[k] = max(likeness[k], m.near.weigh(chosen, s.Book)/nearest)
+		likeness[k] = max(likeness[k], m.near.weight(m.find(chosen, s.Book))/nearest)
 	}
 }

@@ -32,9 +32,9 @@ func (m *Model) Explain(own []Own, book int32, limit int, dst []Share) []Share {
 	candidate := false
 	for _, o := range latest(own) {
 		if w, ok := m.speaks(o); ok {
-			v := m.near.weigh(o.Book, book)
+			v := m.says(o.Book, w, book)
 			candidate = candidate || v != 0
-			dst = append(dst, Share{Book: o.Book, Share: w * v})
+			dst = append(dst, Share{Book: o.Book, Share: v})
 		}
 	}
 	if candidate {

@@ -19,15 +19,17 @@ type Model struct {
 	categories []uint8
 	readersOf  []int32
 	prior      []float32
-	near       neighbours
+	near       postings
 
 	factors      factors // of width 0 when they do not pay
 	factorWeight float32 // of Info.Parameters
 
-	// All books by falling prior, then those of each category. Not stored.
-	order   []int32
-	shelves [256]span
-	length  []float32 // by book: of its point, rounded up. Not stored
+	// What follows from the above and is not stored. All books by falling prior,
+	// then those of each category:
+	order     []int32
+	shelves   [256]span
+	mostPrior float32
+	length    []float32 // by book: of its point, rounded up
 
 	scratch sync.Pool
 	digest  [32]byte
@@ -105,7 +107,17 @@ func (m *Model) prepare() {
 			m.length[b] = lengthOf(m.factors.of(int32(b)))
 		}
 	}
-	m.scratch.New = func() any { return &scratch{sum: make([]float32, n)} }
+	m.mostPrior = 0
+	if n > 0 {
+		m.mostPrior = m.prior[m.order[0]]
+	}
+	m.scratch.New = func() any {
+		s := &scratch{sum: make([]float32, n)}
+		for b := range s.sum {
+			s.sum[b] = untouched
+		}
+		return s
+	}
 }
 
 // Names of the metrics that training leaves in a model.
@@ -164,10 +176,11 @@ func (m *Model) Check() error {
 
 // checkNumbers refuses weights that are no numbers or outside their bounds.
 func (m *Model) checkNumbers() error {
-	for k, w := range m.near.weight {
-		if size := magnitude(w); !(size >= leastWeight && size <= mostWeight) {
-			return fmt.Errorf("neighbour weight %d is %v", k, w)
-		}
+	if len(m.prior) > mostBooks {
+		return fmt.Errorf("%d books, more than %d", len(m.prior), mostBooks)
+	}
+	if err := m.near.checkWeights(); err != nil {
+		return err
 	}
 	for b, p := range m.prior {
 		if !(p >= 0 && p <= mostWeight) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +25,7 @@ import (
 
 const (
 	formatName    = "octavo-model"
-	formatVersion = 2
+	formatVersion = 3
 	// mostHeader bounds the header, bytes.
 	mostHeader = 1 << 20
 	// mostWidth bounds how many factors a book has.
@@ -73,8 +72,8 @@ func (m *Model) sections() []section {
 		{"neighbour_rows", "I64", 8, encode(m.near.rows), oneRow},
 		{"book_ids", "I32", 4, encode(m.books.ids), oneRow},
 		{"book_readers", "I32", 4, encode(m.readersOf), oneRow},
-		{"neighbours", "I32", 4, encode(m.near.book), oneRow},
-		{"neighbour_weights", "F32", 4, encode(m.near.weight), oneRow},
+		{"neighbours", "U32", 4, encode(m.near.word), oneRow},
+		{"neighbour_scales", "F32", 4, encode(m.near.scale), oneRow},
 		{"factors", "F32", 4, encode(m.factors.point), len(m.books.ids)},
 		{"priors", "F32", 4, encode(m.prior), oneRow},
 		{"book_categories", "U8", 1, m.categories, oneRow},
@@ -82,7 +81,9 @@ func (m *Model) sections() []section {
 }
 
 // number is what the arrays hold.
-type number interface{ int32 | int64 | float32 }
+type number interface {
+	int32 | uint32 | int64 | float32
+}
 
 // encode gives the bytes of values in little-endian order, in place where that
 // is the machine's.
@@ -287,7 +288,7 @@ func Open(path string) (*Model, error) {
 // the model open until the last user of it is done.
 func (m *Model) Close() error {
 	data := m.mapping
-	m.mapping, m.near, m.factors, m.length, m.prior, m.categories, m.readersOf, m.order = nil, neighbours{}, factors{}, nil, nil, nil, nil, nil
+	m.mapping, m.near, m.factors, m.length, m.prior, m.categories, m.readersOf, m.order = nil, postings{}, factors{}, nil, nil, nil, nil, nil
 	m.books, m.shelves = idIndex{}, [256]span{}
 	if data == nil {
 		return nil
@@ -412,15 +413,16 @@ func (m *Model) read(sections []section, metadata map[string]string) error {
 	m.books = newIDIndex(nil)
 	ids := decode[int32](sections[1].data)
 	m.readersOf = decode[int32](sections[2].data)
-	m.near.book = decode[int32](sections[3].data)
-	m.near.weight = decode[float32](sections[4].data)
+	m.near.word = decode[uint32](sections[3].data)
+	m.near.scale = decode[float32](sections[4].data)
 	m.factors.point = decode[float32](sections[5].data)
 	m.prior = decode[float32](sections[6].data)
 	m.categories = sections[7].data
 	if err := m.checkBooks(ids); err != nil {
 		return err
 	}
-	if err := m.checkNeighbours(); err != nil {
+	m.near.low = lowBits(len(ids))
+	if err := m.near.check(m.categories); err != nil {
 		return err
 	}
 	if err := m.readInfo(metadata); err != nil {
@@ -439,11 +441,12 @@ func (m *Model) read(sections []section, metadata map[string]string) error {
 
 func (m *Model) checkBooks(ids []int32) error {
 	n := len(ids)
-	if n == 0 || n >= math.MaxInt32/2 {
+	if n == 0 || n > mostBooks {
 		return fmt.Errorf("%d books", n)
 	}
 	for name, got := range map[string]int{
 		"book_readers": len(m.readersOf), "priors": len(m.prior), "book_categories": len(m.categories), "neighbour_rows": len(m.near.rows) - 1,
+		"neighbour_scales": len(m.near.scale),
 	} {
 		if got != n {
 			return fmt.Errorf("section %s: for %d books, there are %d", name, got, n)
@@ -457,29 +460,6 @@ func (m *Model) checkBooks(ids []int32) error {
 	for i, r := range m.readersOf {
 		if r < 0 {
 			return fmt.Errorf("section book_readers: book %d has %d", i, r)
-		}
-	}
-	return nil
-}
-
-func (m *Model) checkNeighbours() error {
-	rows, books := m.near.rows, m.near.book
-	if len(books) != len(m.near.weight) {
-		return fmt.Errorf("section neighbour_weights: %d, there are %d neighbours", len(m.near.weight), len(books))
-	}
-	if rows[0] != 0 || rows[len(rows)-1] != int64(len(books)) {
-		return fmt.Errorf("section neighbour_rows: from %d to %d, there are %d neighbours", rows[0], rows[len(rows)-1], len(books))
-	}
-	for j := 1; j < len(rows); j++ {
-		if rows[j] < rows[j-1] || rows[j] > int64(len(books)) {
-			return fmt.Errorf("section neighbour_rows: the row of book %d goes from %d to %d", j-1, rows[j-1], rows[j])
-		}
-		last := int32(-1)
-		for _, b := range books[rows[j-1]:rows[j]] {
-			if b <= last || int(b) >= len(rows)-1 {
-				return fmt.Errorf("section neighbours: book %d has neighbour %d after %d, of %d books", j-1, b, last, len(rows)-1)
-			}
-			last = b
 		}
 	}
 	return nil

@@ -40,6 +40,14 @@ func tiny(t testing.TB) *Model {
 	return m
 }
 
+// dropLast takes the last book out of a model in which it is no neighbour.
+func dropLast(m *Model) {
+	n := len(m.prior) - 1
+	m.books.ids, m.readersOf, m.prior, m.categories = m.books.ids[:n], m.readersOf[:n], m.prior[:n], m.categories[:n]
+	m.near.rows, m.near.scale = m.near.rows[:n+1], m.near.scale[:n]
+	m.factors.point = m.factors.point[:n*m.factors.width]
+}
+
 func fileOf(t testing.TB, m *Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -123,7 +131,7 @@ func TestTheFileIsSafetensors(t *testing.T) {
 		t.Fatalf("__metadata__ is not of strings: %v", err)
 	}
 	delete(header, "__metadata__")
-	widths := map[string]int64{"I64": 8, "I32": 4, "F32": 4, "U8": 1}
+	widths := map[string]int64{"I64": 8, "I32": 4, "U32": 4, "F32": 4, "U8": 1}
 	var tensors []entry
 	for name, raw := range header {
 		var e entry
@@ -187,18 +195,23 @@ func TestNonsenseIsRefused(t *testing.T) {
 		spoil func(*Model)
 		want  string
 	}{
-		{"weight NaN", func(m *Model) { m.near.weight[0] = nan }, "neighbour weight 0 is NaN"},
-		{"weight infinite", func(m *Model) { m.near.weight[1] = float32(math.Inf(1)) }, "neighbour weight 1"},
+		{"scale NaN", func(m *Model) { m.near.scale[0] = nan }, "the scale of the neighbours of book 0 is NaN"},
+		{"scale infinite", func(m *Model) { m.near.scale[1] = float32(math.Inf(1)) }, "the scale of the neighbours of book 1"},
+		{"scale negative", func(m *Model) { m.near.scale[1] = -1 }, "the scale of the neighbours of book 1"},
+		{"scale beyond all bounds", func(m *Model) { m.near.scale[0] = mostWeight }, "the scale of the neighbours of book 0"},
+		{"scale too small to add up", func(m *Model) { m.near.scale[0] = 1e-30 }, "the scale of the neighbours of book 0"},
+		{"weight of nothing", func(m *Model) { m.near.word[0] &= 3 }, "neighbour weight 0 is 0"},
 		{"prior NaN", func(m *Model) { m.prior[2] = nan }, "prior of book 2"},
-		{"neighbour beyond the books", func(m *Model) { m.near.book[1] = 4 }, "section neighbours"},
-		{"neighbour negative", func(m *Model) { m.near.book[0] = -1 }, "section neighbours"},
-		{"neighbours out of order", func(m *Model) { m.near.book[0], m.near.book[1] = m.near.book[1], m.near.book[0] }, "section neighbours"},
+		{"neighbour beyond the books", func(m *Model) { dropLast(m); m.near.word[0] |= 3 }, "neighbour 3 of 3 books"},
+		{"a neighbour twice", func(m *Model) { m.near.word[1] = m.near.word[0] }, "out of order"},
+		{"neighbours out of order", func(m *Model) { m.near.word[0], m.near.word[1] = m.near.word[1], m.near.word[0] }, "out of order"},
 		{"rows not rising", func(m *Model) { m.near.rows[2] = m.near.rows[1] - 1 }, "neighbour_rows"},
 		{"row beyond the neighbours", func(m *Model) { m.near.rows[2] = math.MaxInt64 }, "neighbour_rows"},
 		{"rows do not begin at 0", func(m *Model) { m.near.rows[0] = 1 }, "neighbour_rows"},
 		{"a row too few", func(m *Model) { m.near.rows = m.near.rows[1:] }, "neighbour_rows"},
 		{"no rows", func(m *Model) { m.near.rows = nil }, "neighbour_rows"},
-		{"a weight too few", func(m *Model) { m.near.weight = m.near.weight[1:] }, "neighbour_weights"},
+		{"a neighbour too few", func(m *Model) { m.near.word = m.near.word[1:] }, "neighbour_rows"},
+		{"a scale too few", func(m *Model) { m.near.scale = m.near.scale[1:] }, "neighbour_scales"},
 		{"a prior too few", func(m *Model) { m.prior = m.prior[1:] }, "priors"},
 		{"a category too many", func(m *Model) { m.categories = append(m.categories, 1) }, "book_categories"},
 		{"a count too few", func(m *Model) { m.readersOf = m.readersOf[1:] }, "book_readers"},
@@ -250,8 +263,8 @@ func TestStrangeHeadersAreRefused(t *testing.T) {
 		{"nothing in it", append(length(56), []byte("{}"+strings.Repeat(" ", 54))...), "__metadata__"},
 		{"null", append(length(56), []byte("null"+strings.Repeat(" ", 52))...), "__metadata__"},
 		{"another program's file", edit("octavo-model", "pt"), `not a model of Octavo: the format is "pt"`},
-		{"a newer version", edit(`"format_version":"2"`, `"format_version":"3"`), `format version "3"`},
-		{"an older version", edit(`"format_version":"2"`, `"format_version":"1"`), `format version "1"`},
+		{"a newer version", edit(`"format_version":"3"`, `"format_version":"4"`), `format version "4"`},
+		{"an older version", edit(`"format_version":"3"`, `"format_version":"2"`), `format version "2"`},
 		{"a huge shape", edit(`"shape":[4]`, `"shape":[4611686018427387904]`), "does not fill"},
 		{"a shape that overflows", edit(`"shape":[4]`, `"shape":[9223372036854775807]`), "does not fill"},
 		{"a section beyond the file", edit(`"data_offsets":[0,`, `"data_offsets":[0,9223372036854775`), "cut off"},

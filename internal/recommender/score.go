@@ -3,6 +3,8 @@ package recommender
 import (
 	"math"
 	"slices"
+
+	"github.com/octavo-books/octavo/internal/vector"
 )
 
 // Own is one of a reader's own books.
@@ -45,7 +47,7 @@ func (m *Model) speaks(o Own) (float32, bool) {
 
 // scratch is what one answer is computed in; it is handed from one to the next.
 type scratch struct {
-	sum     []float32 // by book; 0 between answers
+	sum     []float32 // by book; untouched between answers
 	touched []int32   // books that have a sum
 	barred  []int32   // books that have a negative one, not to be returned
 	best    best
@@ -66,7 +68,7 @@ func (m *Model) Recommend(q Query, dst []Scored) []Scored {
 	s := m.scratch.Get().(*scratch)
 	defer m.scratch.Put(s)
 	m.exclude(s, q.Exclude)
-	m.accumulate(s, q.Own)
+	m.accumulate(s, q.Own, q.Category)
 	m.meet(&s.reader, q.Own)
 
 	head := limit
@@ -86,7 +88,7 @@ func (m *Model) Recommend(q Query, dst []Scored) []Scored {
 // exclude bars books by a sum nothing added lifts above barred.
 func (m *Model) exclude(s *scratch, books []int32) {
 	for _, b := range books {
-		if b >= 0 && int(b) < len(s.sum) && s.sum[b] == 0 {
+		if b >= 0 && int(b) < len(s.sum) && isUntouched(s.sum[b]) {
 			s.sum[b] = barredSum
 			s.barred = append(s.barred, b)
 		}
@@ -96,28 +98,60 @@ func (m *Model) exclude(s *scratch, books []int32) {
 const (
 	barredSum = -1e37
 	barred    = barredSum / 2
-	// nought stands for a sum of 0 that is one.
-	nought = math.SmallestNonzeroFloat32
 )
 
-func (m *Model) accumulate(s *scratch, own []Own) {
-	for _, o := range latest(own) {
+// untouched is the sum of a book nobody has added anything to: -0, which no
+// sum of numbers that are not all 0 comes to, so that it tells such books apart
+// and is not in the way of adding.
+var untouched = math.Float32frombits(untouchedBits)
+
+const untouchedBits = 1 << 31
+
+func isUntouched(sum float32) bool { return math.Float32bits(sum) == untouchedBits }
+
+// ahead is how many lists are on their way from memory while one is read.
+const ahead = 8
+
+// fetch has the list of an own book brought near, which takes longer than
+// adding it up.
+func (m *Model) fetch(o Own) {
+	if _, ok := m.speaks(o); ok {
+		vector.Prefetch(m.near.of(o.Book))
+	}
+}
+
+// accumulate sums up what the own books say for their neighbours of a category.
+func (m *Model) accumulate(s *scratch, own []Own, category uint8) {
+	sum, low := s.sum, m.near.low&31
+	mask := uint32(1)<<low - 1
+	own = latest(own)
+	for i := range min(ahead, len(own)) {
+		m.fetch(own[i])
+	}
+	for i, o := range own {
+		if i+ahead < len(own) {
+			m.fetch(own[i+ahead])
+		}
 		w, ok := m.speaks(o)
 		if !ok {
 			continue
 		}
-		books, weights := m.near.of(o.Book)
-		weights = weights[:len(books)]
-		for k, b := range books {
-			v := s.sum[b]
-			if v == 0 {
-				s.touched = append(s.touched, b)
+		list := m.within(m.near.of(o.Book), category)
+		n := len(s.touched)
+		touched := slices.Grow(s.touched, len(list))[:n+len(list)]
+		scale := w * m.near.scale[o.Book]
+		for _, word := range list {
+			b := word & mask
+			v := sum[b]
+			// Which books are met first is as good as random: they are all noted
+			// down, and only those are kept.
+			touched[n] = int32(b)
+			if isUntouched(v) {
+				n++
 			}
-			if v += w * weights[k]; v == 0 {
-				v = nought
-			}
-			s.sum[b] = v
+			sum[b] = v + float32(scale*float32(int32(word)>>low))
 		}
+		s.touched = touched[:n]
 	}
 }
 
@@ -128,24 +162,25 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 		first = &s.linear
 	}
 	first.keys, first.limit = first.keys[:0], limit
+	least := float32(math.Inf(-1)) // no lower sum, with any prior, is among the best
 	for _, b := range s.touched {
-		if category != 0 && m.categories[b] != category {
-			continue
-		}
 		v := s.sum[b]
-		if v <= barred {
+		if v+m.mostPrior < least || v <= barred {
 			continue
 		}
 		if key := rankKey(v+m.prior[b], b); !first.full() || key > first.least() {
 			first.add(key)
+			if first.full() {
+				least = rankOf(first.least()).Score
+			}
 		}
 	}
 	if s.reader.known {
-		m.addFactors(s, category, limit)
+		m.addFactors(s, limit)
 	}
 	// Of the others only the prior speaks, and they are in its order.
 	for _, b := range m.popular(category) {
-		if s.sum[b] != 0 {
+		if !isUntouched(s.sum[b]) {
 			continue
 		}
 		key := rankKey(m.prior[b], b)
@@ -155,10 +190,10 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 		s.best.add(key)
 	}
 	for _, b := range s.touched {
-		s.sum[b] = 0
+		s.sum[b] = untouched
 	}
 	for _, b := range s.barred {
-		s.sum[b] = 0
+		s.sum[b] = untouched
 	}
 	s.touched, s.barred = s.touched[:0], s.barred[:0]
 }
@@ -166,7 +201,7 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 // addFactors selects anew with what the factors say, beginning with the best
 // without them. Of the others it looks only at those that could be among the
 // best if their factors pointed straight at the reader (Cauchy and Schwarz).
-func (m *Model) addFactors(s *scratch, category uint8, limit int) {
+func (m *Model) addFactors(s *scratch, limit int) {
 	s.best.keys, s.best.limit = s.best.keys[:0], limit
 	for _, key := range s.linear.keys {
 		l := rankOf(key)
@@ -177,9 +212,6 @@ func (m *Model) addFactors(s *scratch, category uint8, limit int) {
 	}
 	least := s.linear.least()
 	for _, b := range s.touched {
-		if category != 0 && m.categories[b] != category {
-			continue
-		}
 		v := s.sum[b]
 		if v <= barred {
 			continue
@@ -206,11 +238,11 @@ func (m *Model) Similar(book int32, limit int, dst []Scored) []Scored {
 	if book < 0 || int(book) >= len(m.prior) || limit <= 0 {
 		return dst
 	}
-	books, weights := m.near.of(book)
-	keys := make([]uint64, 0, len(books))
-	for k, b := range books {
-		if weights[k] > 0 {
-			keys = append(keys, rankKey(weights[k], b))
+	list := m.near.of(book)
+	keys := make([]uint64, 0, len(list))
+	for _, word := range list {
+		if weight := m.near.weight(word); weight > 0 {
+			keys = append(keys, rankKey(m.near.scale[book]*weight, m.near.book(word)))
 		}
 	}
 	slices.Sort(keys)

@@ -17,20 +17,21 @@ func anyModel(t *rapid.T) *Model {
 		categories: rapid.SliceOfN(rapid.Uint8Range(0, 3), n, n).Draw(t, "categories"),
 		prior:      rapid.SliceOfN(rapid.SampledFrom([]float32{0, 0.01, 0.02, 0.5, 3}), n, n).Draw(t, "priors"),
 		readersOf:  make([]int32, n),
-		near:       neighbours{rows: make([]int64, n+1)},
 	}
+	near := neighbours{rows: make([]int64, n+1)}
 	ids := make([]int32, n)
 	weight := rapid.OneOf(rapid.Float32Range(0.001, 2), rapid.Float32Range(-0.5, -0.001), rapid.SampledFrom([]float32{-0.25, 0.25}))
 	for j := range n {
 		ids[j] = int32(5 * j)
 		for i := range int32(n) {
 			if int(i) != j && rapid.IntRange(0, 2).Draw(t, "linked") == 0 {
-				m.near.book = append(m.near.book, i)
-				m.near.weight = append(m.near.weight, weight.Draw(t, "weight"))
+				near.book = append(near.book, i)
+				near.weight = append(near.weight, weight.Draw(t, "weight"))
 			}
 		}
-		m.near.rows[j+1] = int64(len(m.near.book))
+		near.rows[j+1] = int64(len(near.book))
 	}
+	m.near = pack(&near, m.categories)
 	if rapid.Bool().Draw(t, "with factors") {
 		m.factors.width = rapid.SampledFrom([]int{1, 3, 32}).Draw(t, "width")
 		m.info.Parameters = map[string]float64{factorsName: rapid.SampledFrom([]float64{0.01, 1, 7}).Draw(t, "factors")}
@@ -63,8 +64,8 @@ func (m *Model) score(own []Own, book int32) float32 {
 	neighbour := false
 	for _, o := range own {
 		if w, ok := m.speaks(o); ok {
-			if v := m.near.weigh(o.Book, book); v != 0 {
-				sum += w * v
+			if v := m.says(o.Book, w, book); v != 0 {
+				sum += v
 				neighbour = true
 			}
 		}
@@ -145,6 +146,17 @@ func TestReasonsAreTheTermsOfTheScore(t *testing.T) {
 	})
 }
 
+// weigh is the weight of book i in the list of book j, looked for word by word;
+// 0 when it is not there.
+func (m *Model) weigh(j, i int32) float64 {
+	for _, word := range m.near.of(j) {
+		if m.near.book(word) == i {
+			return float64(m.near.scale[j] * m.near.weight(word))
+		}
+	}
+	return 0
+}
+
 // terms are what each own book, and popularity, add to the score of a book, in
 // float64 and by other means than the model's.
 func (m *Model) terms(own []Own, book int32) map[int32]float64 {
@@ -154,8 +166,8 @@ func (m *Model) terms(own []Own, book int32) map[int32]float64 {
 	for _, o := range own {
 		if w, ok := m.speaks(o); ok {
 			heard = append(heard, Own{o.Book, w})
-			v := m.near.weigh(o.Book, book)
-			terms[o.Book] += float64(w) * float64(v)
+			v := m.weigh(o.Book, book)
+			terms[o.Book] += float64(w) * v
 			neighbour = neighbour || v != 0
 		}
 	}
@@ -228,12 +240,12 @@ func TestDiversityBreaksUpASeries(t *testing.T) {
 	m := &Model{
 		categories: make([]uint8, 5),
 		prior:      make([]float32, 5),
-		near: neighbours{
-			rows:   []int64{0, 4, 6, 8, 10, 10},
-			book:   []int32{1, 2, 3, 4, 2, 3, 1, 3, 1, 2},
-			weight: []float32{1, 0.9, 0.8, 0.7, 1, 1, 1, 1, 1, 1},
-		},
 	}
+	m.near = pack(&neighbours{
+		rows:   []int64{0, 4, 6, 8, 10, 10},
+		book:   []int32{1, 2, 3, 4, 2, 3, 1, 3, 1, 2},
+		weight: []float32{1, 0.9, 0.8, 0.7, 1, 1, 1, 1, 1, 1},
+	}, m.categories)
 	m.prepare()
 	q := Query{Own: []Own{{0, 1}}, Exclude: []int32{0}, Limit: 2}
 	for _, test := range []struct {
@@ -257,8 +269,8 @@ func TestSimilar(t *testing.T) {
 		var want []Scored
 		if book >= 0 && int(book) < len(m.prior) {
 			for b := range int32(len(m.prior)) {
-				if w := m.near.weigh(book, b); w > 0 {
-					want = append(want, Scored{b, w})
+				if w := m.weigh(book, b); w > 0 {
+					want = append(want, Scored{b, float32(w)})
 				}
 			}
 		}

@@ -148,7 +148,7 @@ func (s *shelf) model(near *neighbours, f *factors, p Parameters) *Model {
 		categories: s.categories,
 		readersOf:  s.readersOf,
 		prior:      p.popularity(s.size),
-		near:       *near,
+		near:       pack(near, s.categories),
 		info: Info{
 			Books:         len(s.books.ids),
 			Readers:       s.readers,

@@ -209,10 +209,10 @@ func TestTheGate(t *testing.T) {
 		ok    bool
 	}{
 		{"a good model", func(*Model) {}, true},
-		{"a neighbour weight that is no number", func(m *Model) { m.near.weight[3] = float32(math.NaN()) }, false},
-		{"an infinite weight", func(m *Model) { m.near.weight[0] = float32(math.Inf(1)) }, false},
-		{"a book that speaks against another", func(m *Model) { m.near.weight[0] = -1 }, true},
-		{"a weight of nothing", func(m *Model) { m.near.weight[0] = 0 }, false},
+		{"a neighbour weight that is no number", func(m *Model) { m.near.scale[3] = float32(math.NaN()) }, false},
+		{"an infinite weight", func(m *Model) { m.near.scale[0] = float32(math.Inf(1)) }, false},
+		{"a book that speaks against another", func(m *Model) { m.near.word[0] |= 1 << 31 }, true},
+		{"a weight of nothing", func(m *Model) { m.near.word[0] &= 1<<m.near.low - 1 }, false},
 		{"a prior that is no number", func(m *Model) { m.prior[5] = float32(math.NaN()) }, false},
 		{"a metric that is no number", func(m *Model) { m.info.Metrics[metricRecall] = math.NaN() }, false},
 		{"no better than popularity", func(m *Model) {
@@ -223,7 +223,8 @@ func TestTheGate(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := &Model{info: trained(t).Info()}
-			m.near.weight = slices.Clone(trained(t).near.weight)
+			m.near = trained(t).near
+			m.near.word, m.near.scale = slices.Clone(m.near.word), slices.Clone(m.near.scale)
 			m.prior = slices.Clone(trained(t).prior)
 			test.spoil(m)
 			if err := m.Check(); (err == nil) != test.ok {

@@ -1,6 +1,6 @@
-// Package vector holds the loops in which training spends its time: dot
-// products, scaled sums and the solution of small positive definite systems,
-// on slices of float32.
+// Package vector holds the loops in which training and answering spend their
+// time: dot products, scaled sums and the solution of small positive definite
+// systems, on slices of float32.
 //
 // Every function gives the same bits on every machine: the assembly for amd64
 // with AVX2 and the Go code add up in the same order and never fuse a

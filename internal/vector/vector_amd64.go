@@ -23,6 +23,17 @@ func addScaledLanes(y []float32, scale float32, x []float32) {
 	addScaledLanesGo(y, scale, x)
 }
 
+// Prefetch asks for the memory of words that will soon be read, and waits for
+// none of it.
+func Prefetch(words []uint32) {
+	if len(words) > 0 {
+		prefetch(&words[0], (len(words)+15)/16)
+	}
+}
+
+//go:noescape
+func prefetch(first *uint32, lines int)
+
 //go:noescape
 func dotAVX2(a, b *float32, n int) float32
 

@@ -85,3 +85,15 @@ loop:
 
 	VZEROUPPER
 	RET
+
+// func prefetch(first *uint32, lines int)
+TEXT ·prefetch(SB), NOSPLIT, $0-16
+	MOVQ first+0(FP), SI
+	MOVQ lines+8(FP), CX
+
+next:
+	PREFETCHT0 (SI)
+	ADDQ $64, SI
+	SUBQ $1, CX
+	JNZ next
+	RET
