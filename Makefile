@@ -5,6 +5,10 @@ FUZZTIME ?= 30s
 DATA ?=
 # A folder for screenshots of the end-to-end tests: make test SCREENSHOTS=screenshots
 SCREENSHOTS ?=
+# A release: make release-contracts VERSION=0.2
+VERSION ?=
+# A commit or tag: make skew REV=v0.1
+REV ?=
 # Further flags for go test: make test ARGS=-run=TestName
 ARGS ?=
 
@@ -12,7 +16,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench scale fuzz evaluate generate lint format clean
+.PHONY: help run build setup test test-fast bench scale fuzz evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +60,14 @@ evaluate: ## Measure the recommender on DATA, a folder with train.tsv and test.t
 	go build -o bin/octavo ./cmd/octavo
 	bin/octavo evaluate --train "$(DATA)/train.tsv" --test "$(DATA)/test.tsv"
 
+skew: ## Run the programs of REV, an earlier release, together with those of today.
+	go test -tags=skew -count=1 -timeout=20m -v -run='^TestSkew$$' ./test/endtoend -args -rev="$(REV)"
+
+release-contracts: ## Keep the contracts as those of release VERSION, which all later ones have to understand.
+	@test -n "$(VERSION)" || { echo "name the release: make release-contracts VERSION=0.2"; exit 2; }
+	@test ! -e protobufs/released/$(VERSION).binpb || { echo "release $(VERSION) is kept already, and what is released does not change"; exit 2; }
+	$(call tool,buf) buf build --exclude-source-info -o protobufs/released/$(VERSION).binpb
+
 generate: ## Write again all code that is generated from contracts, queries and templates.
 	$(call tool,buf) buf generate
 	$(call tool,sqlc) sqlc generate
@@ -65,6 +77,7 @@ lint: ## Check style and find likely mistakes.
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 ls 2>/dev/null | xargs gofmt -l); \
 	  test -z "$$unformatted" || { echo "not formatted (make format):"; echo "$$unformatted"; exit 1; }
 	$(call tool,buf) buf lint
+	for release in protobufs/released/*.binpb; do $(call tool,buf) buf breaking --against "$$release" || exit 1; done
 	$(call tool,buf) buf format --diff --exit-code
 	$(call tool,lint) golangci-lint run
 

@@ -62,9 +62,15 @@ func (o *output) tail(n int) string {
 // the program does not end well; what it printed is shown when the test fails.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
+	return startFrom(t, binaries, name, args...)
+}
+
+// startFrom is start for a program that lies in another folder.
+func startFrom(t *testing.T, folder, name string, args ...string) *process {
+	t.Helper()
 	p := &process{
 		name:    name,
-		command: exec.Command(filepath.Join(binaries, name), args...),
+		command: exec.Command(filepath.Join(folder, name), args...),
 		output:  &output{},
 		ended:   make(chan struct{}),
 	}
@@ -196,7 +202,12 @@ func serve(t *testing.T, dataDir string) addresses {
 // startServe starts octavo over a data folder; it writes its addresses to file.
 func startServe(t *testing.T, dataDir, file string) *process {
 	t.Helper()
-	return start(t, "octavo", "serve", "--data-dir", dataDir, "--addresses-file", file,
+	return startServeFrom(t, binaries, dataDir, file)
+}
+
+func startServeFrom(t *testing.T, folder, dataDir, file string) *process {
+	t.Helper()
+	return startFrom(t, folder, "octavo", "serve", "--data-dir", dataDir, "--addresses-file", file,
 		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
 		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 }
