@@ -70,6 +70,7 @@ type App struct {
 	httpCalls     *calls
 	httpInFlight  prometheus.Gauge
 	tracer        *tracing.Tracer
+	connections   *connectionMetrics
 	validator     *validator
 	readiness     readiness
 
@@ -120,6 +121,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		registry:    prometheus.NewRegistry(),
 		serverCalls: newServerCalls(),
 		clientCalls: newClientCalls(),
+		connections: newConnectionMetrics(),
 		validator:   &validator{},
 	}
 	a.httpCalls, a.httpInFlight = newHTTPCalls()
@@ -130,7 +132,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newBuildInfo(name, version),
-		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, a.tracer, &a.readiness,
+		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, a.tracer, a.connections, &a.readiness,
 	)
 	if f.AdminAddr != "" {
 		if a.admin, err = a.newAdmin(f.AdminAddr); err != nil {

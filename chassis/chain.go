@@ -92,6 +92,9 @@ func handle(ctx context.Context, c *call) error { return c.invoke(ctx) }
 // header would commit the caller to this answer and forbid trying another
 // server.
 func identify(ctx context.Context, c *call) error {
+	conn := connectionOf(ctx)
+	conn.begin()
+	defer conn.end()
 	var given string
 	if values := metadata.ValueFromIncomingContext(ctx, requestIDKey); len(values) == 1 {
 		given = values[0]

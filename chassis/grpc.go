@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
 	protocodec "google.golang.org/grpc/encoding/proto"
@@ -63,13 +64,13 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 	}
 	s := &grpcServer{
 		name:      name,
-		listener:  listener,
+		listener:  newBoundedListener(name, listener, maxGRPCConnections, 0, a.connections, a.log),
 		health:    newHealthServer(),
 		log:       a.log,
 		calls:     a.serverCalls,
 		tracer:    a.tracer,
 		validator: a.validator,
-		server:    grpc.NewServer(serverOptions()...),
+		server:    grpc.NewServer(append(serverOptions(), grpc.Creds(frameGuard{insecure.NewCredentials()}))...),
 	}
 	register(s)
 	if s.compileErr != nil {

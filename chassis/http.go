@@ -25,6 +25,7 @@ const (
 	httpIdleTimeout   = 2 * time.Minute
 	httpMaxHeader     = 32 << 10
 	httpMaxBody       = 16 << 20 // bytes; an export of a lifetime's reading has 5 MiB
+	httpMaxStreams    = 100      // at once on one connection of HTTP/2
 	slowRequest       = time.Second
 )
 
@@ -56,7 +57,7 @@ func (a *App) HTTP(name, addr string, h http.Handler) (net.Addr, error) {
 func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
 	return &httpServer{
 		name:     name,
-		listener: listener,
+		listener: newBoundedListener(name, listener, maxHTTPConnections, spareBytes, a.connections, a.log),
 		log:      a.log,
 		calls:    a.httpCalls,
 		tracer:   a.tracer,
@@ -67,7 +68,14 @@ func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
 			WriteTimeout:      httpWriteTimeout,
 			IdleTimeout:       httpIdleTimeout,
 			MaxHeaderBytes:    httpMaxHeader,
-			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+			ConnContext:       withConnection,
+			HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams: httpMaxStreams,
+				SendPingTimeout:      serverPing,
+				PingTimeout:          pingTimeout,
+				WriteByteTimeout:     httpWriteTimeout,
+			},
+			ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 		},
 	}
 }
@@ -119,8 +127,16 @@ func (s *httpServer) identify(next httpStep) httpStep {
 	return func(e *exchange, r *http.Request) {
 		e.context.id = requestIDOr(r.Header.Get(requestIDHeader))
 		e.Header().Set(requestIDHeader, e.context.id)
-		r.Body = http.MaxBytesReader(e.ResponseWriter, r.Body, httpMaxBody)
+		conn := httpConnection(r.Context())
+		if r.ContentLength != 0 {
+			r.Body = http.MaxBytesReader(e.ResponseWriter, creditedBody{r.Body, conn}, httpMaxBody)
+		}
+		conn.begin()
+		defer conn.end()
 		next(e, r)
+		if r.ProtoMajor == 2 && r.Context().Err() != nil {
+			conn.gaveUp()
+		}
 	}
 }
 

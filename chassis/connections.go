@@ -1,0 +1,275 @@
+package chassis
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/peer"
+)
+
+// How many connections a server has at once. Those that do nothing cost some
+// 40 kB each with gRPC and 20 kB with HTTP.
+const (
+	maxGRPCConnections = 1024
+	maxHTTPConnections = 4096
+)
+
+// What a client of HTTP may send beside the bodies of its requests, in bytes:
+// so much at first, and so much with each request. Over HTTP/2 that is a
+// quarter of a million frames that are good for nothing.
+const (
+	spareBytes      = 4 << 20
+	bytesPerRequest = 2 * httpMaxHeader
+)
+
+// connectionMetrics tell how full servers are and whom they disconnect.
+type connectionMetrics struct {
+	open   *prometheus.GaugeVec
+	closed *prometheus.CounterVec
+}
+
+func newConnectionMetrics() *connectionMetrics {
+	return &connectionMetrics{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "server_connections", Help: "Connections that clients have open.",
+		}, []string{"server"}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "server_connections_closed_total", Help: "Connections that the server closed against the client's will: crowded, to make room for others, or flood, for sending what serves nothing.",
+		}, []string{"server", "reason"}),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *connectionMetrics) Describe(ch chan<- *prometheus.Desc) {
+	m.open.Describe(ch)
+	m.closed.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (m *connectionMetrics) Collect(ch chan<- prometheus.Metric) {
+	m.open.Collect(ch)
+	m.closed.Collect(ch)
+}
+
+// boundedListener keeps the number of open connections below a limit. When it
+// is reached, a newcomer takes the place of the least useful one: first the
+// oldest of those that never got a call answered, then the one whose last call
+// is longest ago. A connection with a call in progress is never taken, so that
+// those who only hold connections cannot keep out those who work.
+type boundedListener struct {
+	net.Listener
+	limit          int
+	spare          int64 // bytes that a connection may waste; 0 for any number
+	log            *slog.Logger
+	open           prometheus.Gauge
+	crowded, flood prometheus.Counter
+
+	mu    sync.Mutex
+	conns map[*connection]struct{}
+}
+
+func newBoundedListener(name string, l net.Listener, limit int, spare int64, m *connectionMetrics, log *slog.Logger) *boundedListener {
+	return &boundedListener{
+		Listener: l,
+		limit:    limit,
+		spare:    spare,
+		log:      log,
+		open:     m.open.WithLabelValues(name),
+		crowded:  m.closed.WithLabelValues(name, "crowded"),
+		flood:    m.closed.WithLabelValues(name, "flood"),
+		conns:    map[*connection]struct{}{},
+	}
+}
+
+// Accept waits for a connection and makes room for it.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &connection{Conn: raw, listener: l}
+		c.used.Store(time.Now().UnixNano())
+		c.spare.Store(l.spare)
+		if l.admit(c) {
+			return c, nil
+		}
+		l.crowded.Inc()
+		_ = raw.Close() // all others are at work
+	}
+}
+
+func (l *boundedListener) admit(c *connection) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) >= l.limit {
+		least := l.leastUseful()
+		if least == nil {
+			return false
+		}
+		l.crowded.Inc()
+		l.remove(least)
+		// Nobody waits for the rest of what it was sent.
+		_ = least.Conn.Close()
+	}
+	l.conns[c] = struct{}{}
+	l.open.Inc()
+	return true
+}
+
+func (l *boundedListener) leastUseful() *connection {
+	var least *connection
+	for c := range l.conns {
+		switch {
+		case c.busy.Load() > 0:
+		case least == nil,
+			least.proven.Load() && !c.proven.Load(),
+			least.proven.Load() == c.proven.Load() && c.used.Load() < least.used.Load():
+			least = c
+		}
+	}
+	return least
+}
+
+// remove is called with l.mu held.
+func (l *boundedListener) remove(c *connection) {
+	if _, there := l.conns[c]; there {
+		delete(l.conns, c)
+		l.open.Dec()
+	}
+}
+
+// connection is one client's connection and what it is good for.
+type connection struct {
+	net.Conn
+	listener *boundedListener
+	busy     atomic.Int32 // calls in progress
+	proven   atomic.Bool  // a call has been answered
+	used     atomic.Int64 // when it was opened or last ended a call, in Unix ns
+	spare    atomic.Int64 // bytes that it may still send for nothing
+	resets   bucket       // calls that its client gave up
+	resetsMu sync.Mutex
+}
+
+// Close closes the connection and gives its place away.
+func (c *connection) Close() error {
+	c.listener.mu.Lock()
+	c.listener.remove(c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// Read ends the connection when its client sends much that is part of no
+// request.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.listener.spare > 0 && n > 0 && c.spare.Add(int64(-n)) < 0 {
+		c.disconnect("bytes that are part of no request")
+		return 0, errFlood
+	}
+	return n, err
+}
+
+// RemoteAddr is the client's address, by which connectionOf finds the
+// connection of a call over gRPC.
+func (c *connection) RemoteAddr() net.Addr { return remoteAddr{c.Conn.RemoteAddr(), c} }
+
+type remoteAddr struct {
+	net.Addr
+	conn *connection
+}
+
+// disconnect ends an abused connection.
+func (c *connection) disconnect(what string) {
+	c.listener.flood.Inc()
+	c.listener.log.Warn("a client was disconnected", "peer", c.Conn.RemoteAddr().String(), "for", "too many "+what)
+	_ = c.Close()
+}
+
+// begin and end surround a call. Both do nothing on nil.
+func (c *connection) begin() {
+	if c == nil {
+		return
+	}
+	c.busy.Add(1)
+	if c.listener.spare > 0 {
+		c.credit(bytesPerRequest)
+	}
+}
+
+func (c *connection) end() {
+	if c == nil {
+		return
+	}
+	c.used.Store(time.Now().UnixNano())
+	c.proven.Store(true)
+	c.busy.Add(-1)
+}
+
+// credit lets the client send more, but never more at once than at first.
+func (c *connection) credit(bytes int64) {
+	if c != nil && c.spare.Add(bytes) > c.listener.spare {
+		c.spare.Store(c.listener.spare)
+	}
+}
+
+// gaveUp counts a call that the client opened and gave up.
+func (c *connection) gaveUp() {
+	if c == nil {
+		return
+	}
+	c.resetsMu.Lock()
+	within := c.resets.take(time.Now(), resetsPerSecond, resetsAtOnce)
+	c.resetsMu.Unlock()
+	if !within {
+		c.disconnect("requests that were given up")
+	}
+}
+
+// connectionOf is the connection of a call over gRPC, nil when it did not come
+// through a boundedListener.
+func connectionOf(ctx context.Context) *connection {
+	if p, ok := peer.FromContext(ctx); ok {
+		if addr, ok := p.Addr.(remoteAddr); ok {
+			return addr.conn
+		}
+	}
+	return nil
+}
+
+// creditedBody is the body of a request, whose bytes are not wasted.
+type creditedBody struct {
+	io.ReadCloser
+	conn *connection
+}
+
+// Read is that of the body.
+func (b creditedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.conn.credit(2 * int64(n)) // with what frames and TLS add
+	return n, err
+}
+
+type connectionKey struct{}
+
+// withConnection is the ConnContext of an HTTP server, for httpConnection.
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	if encrypted, ok := c.(*tls.Conn); ok {
+		c = encrypted.NetConn()
+	}
+	return context.WithValue(ctx, connectionKey{}, c)
+}
+
+// httpConnection is the connection of a request over HTTP, nil when it did not
+// come through a boundedListener.
+func httpConnection(ctx context.Context) *connection {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	return c
+}
