@@ -25,10 +25,10 @@ const adminIndex = `%s %s
 /debug/pprof/      profiles
 `
 
-// newAdmin listens on the port for operators. It shows profiles and has no
-// authentication: it belongs on loopback or a closed network.
+// newAdmin listens on the port for operators. It shows profiles. Without TLS it
+// asks nobody who they are: it belongs on loopback or a closed network.
 func (a *App) newAdmin(addr string) (*httpServer, error) {
-	listener, err := listen("admin", addr)
+	listener, err := a.listenAdmin(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,10 @@ func (a *App) newAdmin(addr string) (*httpServer, error) {
 	s := a.newHTTPServer("admin", listener)
 	s.server.WriteTimeout = adminWriteTimeout
 	s.server.Handler = mux
+	if a.flags.AdminTLS {
+		s.useTLS(a.certs)
+		s.server.Handler = a.forOperators(mux)
+	}
 	return s, nil
 }
 

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/octavo-books/octavo/chassis/certs"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -32,17 +33,31 @@ import (
 // admin_addr is the default of AdminAddr. The zero value is usable: no admin
 // port, level info, format auto.
 type Flags struct {
-	AdminAddr       string        `name:"admin-addr" env:"OCTAVO_ADMIN_ADDR" default:"${admin_addr}" help:"Address of metrics, probes and profiles; empty for none (${env})."`
-	LogLevel        string        `name:"log-level" env:"OCTAVO_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error. At debug every request is logged, otherwise failed and slow ones (${env})."`
-	LogFormat       string        `name:"log-format" env:"OCTAVO_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, JSON elsewhere (${env})."`
+	AdminAddr    string `name:"admin-addr" env:"OCTAVO_ADMIN_ADDR" default:"${admin_addr}" group:"addresses" help:"Address of metrics, probes and profiles; empty for none (${env})."`
+	AdminTLS     bool   `name:"admin-tls" env:"OCTAVO_ADMIN_TLS" group:"tls" help:"Serve the admin port over TLS, with the certificate of --tls-dir. All but the probes is then for the identities octavo and prometheus (${env})."`
+	AdminExposed bool   `name:"admin-exposed" env:"OCTAVO_ADMIN_EXPOSED" group:"addresses" help:"Let the admin port listen on an address that is not loopback though it asks nobody who they are: for a closed network (${env})."`
+	Plaintext    bool   `name:"plaintext" env:"OCTAVO_PLAINTEXT" group:"tls" help:"Listen without TLS on addresses that are not loopback as well: for a closed network, or behind a proxy that has TLS (${env})."`
+	Reflection   string `name:"reflection" env:"OCTAVO_REFLECTION" default:"auto" enum:"auto,on,off" group:"addresses" help:"Whether gRPC servers describe themselves to tools such as grpcurl: on, off, or auto, which is on without --tls-dir (${env})."`
+
+	TLS `embed:""`
+
+	LogLevel        string        `name:"log-level" env:"OCTAVO_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" group:"logging" help:"debug, info, warn or error. At debug every request is logged, otherwise failed and slow ones (${env})."`
+	LogFormat       string        `name:"log-format" env:"OCTAVO_LOG_FORMAT" default:"auto" enum:"auto,text,json" group:"logging" help:"text, json, or auto: text on a terminal, JSON elsewhere (${env})."`
 	NoColor         string        `name:"no-color" env:"NO_COLOR" hidden:"" help:"Anything but empty: no colours in the log."`
-	OTLPEndpoint    string        `name:"otlp-endpoint" env:"OCTAVO_OTLP_ENDPOINT" help:"URL of the OpenTelemetry collector to export traces to, such as http://127.0.0.1:4317; empty for none (${env})."`
-	OTLPProtocol    string        `name:"otlp-protocol" env:"OCTAVO_OTLP_PROTOCOL" default:"grpc" enum:"grpc,http" help:"grpc, or http for OTLP over HTTP in protobuf (${env})."`
-	OTLPHeadersFile string        `name:"otlp-headers-file" env:"OCTAVO_OTLP_HEADERS_FILE" type:"path" help:"File with headers for the collector, lines of 'Name: value' (${env})."`
-	TraceSample     float64       `name:"trace-sample" env:"OCTAVO_TRACE_SAMPLE" default:"0.01" help:"Share of traces to export, 0 to 1. Requests that fail or are slow are exported besides (${env})."`
-	TraceSlow       time.Duration `name:"trace-slow" env:"OCTAVO_TRACE_SLOW" default:"500ms" help:"From when on a request counts as slow and is exported (${env})."`
-	ShutdownDelay   time.Duration `name:"shutdown-delay" env:"OCTAVO_SHUTDOWN_DELAY" default:"0s" help:"How long to go on serving after telling load balancers to send nothing more (${env})."`
-	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"OCTAVO_SHUTDOWN_TIMEOUT" default:"10s" help:"How long calls in progress may take to end at shutdown before they are cut off (${env})."`
+	OTLPEndpoint    string        `name:"otlp-endpoint" env:"OCTAVO_OTLP_ENDPOINT" group:"telemetry" help:"URL of the OpenTelemetry collector to export traces to, such as http://127.0.0.1:4317; empty for none (${env})."`
+	OTLPProtocol    string        `name:"otlp-protocol" env:"OCTAVO_OTLP_PROTOCOL" default:"grpc" enum:"grpc,http" group:"telemetry" help:"grpc, or http for OTLP over HTTP in protobuf (${env})."`
+	OTLPHeadersFile string        `name:"otlp-headers-file" env:"OCTAVO_OTLP_HEADERS_FILE" type:"path" group:"telemetry" help:"File with headers for the collector, lines of 'Name: value' (${env})."`
+	TraceSample     float64       `name:"trace-sample" env:"OCTAVO_TRACE_SAMPLE" default:"0.01" group:"telemetry" help:"Share of traces to export, 0 to 1. Requests that fail or are slow are exported besides (${env})."`
+	TraceSlow       time.Duration `name:"trace-slow" env:"OCTAVO_TRACE_SLOW" default:"500ms" group:"telemetry" help:"From when on a request counts as slow and is exported (${env})."`
+	ShutdownDelay   time.Duration `name:"shutdown-delay" env:"OCTAVO_SHUTDOWN_DELAY" default:"0s" group:"shutdown" help:"How long to go on serving after telling load balancers to send nothing more (${env})."`
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"OCTAVO_SHUTDOWN_TIMEOUT" default:"10s" group:"shutdown" help:"How long calls in progress may take to end at shutdown before they are cut off (${env})."`
+}
+
+// TLS are the settings of connections between services. The zero value is
+// without TLS.
+type TLS struct {
+	Dir            string `name:"tls-dir" env:"OCTAVO_TLS_DIR" type:"path" placeholder:"DIR" group:"tls" help:"Folder with tls.crt, tls.key and ca.crt, as in a secret of cert-manager: gRPC is then over mutual TLS, and callers may do what their identity may. Changed files are taken up (${env})."`
+	IdentityPrefix string `name:"tls-identity-prefix" env:"OCTAVO_TLS_IDENTITY_PREFIX" default:"spiffe://octavo/" group:"tls" help:"What the URI in a certificate begins with; the rest is the identity, such as marketplace (${env})."`
 }
 
 const (
@@ -73,6 +88,8 @@ type App struct {
 	connections   *connectionMetrics
 	validator     *validator
 	readiness     readiness
+	certs         *certs.Folder // nil without TLS
+	access        Access
 
 	admin   *httpServer // nil without an admin address
 	grpc    []*grpcServer
@@ -123,8 +140,12 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		clientCalls: newClientCalls(),
 		connections: newConnectionMetrics(),
 		validator:   &validator{},
+		access:      Access{},
 	}
 	a.httpCalls, a.httpInFlight = newHTTPCalls()
+	if err := a.openCerts(); err != nil {
+		return nil, err
+	}
 	if a.tracer, err = newTracer(name, version, f, log); err != nil {
 		return nil, err
 	}
@@ -223,6 +244,9 @@ func (a *App) unreachable() error {
 //  7. connections and stores are closed, last one first, and the last traces
 //     exported, then the admin port is closed.
 func (a *App) Run(ctx context.Context) error {
+	if err := a.grantAccess(); err != nil {
+		return errors.Join(err, a.Close())
+	}
 	failed := make(chan error, len(a.tasks)+len(a.grpc)+len(a.http)+1)
 	a.readiness.start(a.log)
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/chassis/certs"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -35,8 +36,9 @@ type middleware func(ctx context.Context, c *call) error
 //     the request id comes next, so that all others can name the request;
 //   - metrics and access log are outside of recovery, so that a panic is
 //     counted and logged;
-//   - (overload, then auth belong between recovery and deadline: shedding must
-//     be the cheapest refusal);
+//   - (overload belongs between recovery and authorization: shedding must be the
+//     cheapest refusal);
+//   - whoever may not call learns nothing about the request;
 //   - the deadline is checked before work is put into validation;
 //   - fault mapping is innermost, so that all others see final codes.
 func (s *grpcServer) chain() []middleware {
@@ -46,6 +48,7 @@ func (s *grpcServer) chain() []middleware {
 		measure,
 		s.logAccess,
 		recoverPanic,
+		s.authorize,
 		limitTime,
 		s.validate,
 		mapFault,
@@ -75,7 +78,8 @@ type method struct {
 	chain     []middleware
 	series    *series
 	streaming bool
-	validated bool // whether its requests have rules, or may have
+	validated bool     // whether its requests have rules, or may have
+	callers   []string // the identities that may call it
 }
 
 // next runs the rest of the chain.
@@ -147,6 +151,9 @@ func (s *grpcServer) logAccess(ctx context.Context, c *call) error {
 	)
 	if p, ok := peer.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("peer", p.Addr.String()))
+	}
+	if caller, ok := certs.PeerOf(ctx); ok {
+		attrs = append(attrs, slog.String("caller", caller.Identity))
 	}
 	if deadline, ok := ctx.Deadline(); ok && err != nil {
 		attrs = append(attrs, slog.Float64("deadline_ms", float64(deadline.Sub(began).Microseconds())/1000))

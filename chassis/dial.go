@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // clients follow their servers' health
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -52,7 +51,7 @@ func (a *App) Dial(name, target string) (*grpc.ClientConn, error) {
 	}
 	d := &dialler{calls: a.clientCalls, tracer: a.tracer}
 	conn, err := grpc.NewClient(target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(a.clientCredentials()),
 		grpc.WithUserAgent(a.name+"/"+a.version),
 		grpc.WithNoProxy(), // services are reached directly
 		grpc.WithDisableServiceConfig(),

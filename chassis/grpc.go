@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
 	protocodec "google.golang.org/grpc/encoding/proto"
@@ -48,6 +47,8 @@ type grpcServer struct {
 	calls     *calls
 	tracer    *tracing.Tracer
 	validator *validator
+	methods   []*method
+	enforced  bool // whether callers may do only what their identity may
 	// compileErr is why a contract's rules cannot be checked.
 	compileErr error
 }
@@ -58,7 +59,7 @@ type grpcServer struct {
 // nil means always ready. It drives the health of the server as a whole and of
 // each service on it.
 func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.ServiceRegistrar)) (net.Addr, error) {
-	listener, err := listen(name, addr)
+	listener, err := a.listen(name, addr, a.certs != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,8 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 		calls:     a.serverCalls,
 		tracer:    a.tracer,
 		validator: a.validator,
-		server:    grpc.NewServer(append(serverOptions(), grpc.Creds(frameGuard{insecure.NewCredentials()}))...),
+		server:    grpc.NewServer(append(serverOptions(), grpc.Creds(frameGuard{a.serverCredentials()}))...),
+		enforced:  a.certs != nil,
 	}
 	register(s)
 	if s.compileErr != nil {
@@ -81,7 +83,9 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 		s.health.add(service)
 	}
 	healthpb.RegisterHealthServer(s.server, s.health)
-	reflection.Register(s.server)
+	if a.reflects() {
+		reflection.Register(s.server)
+	}
 	a.readiness.add(name, listener.Addr().String(), ready, s.health.publish)
 	a.grpc = append(a.grpc, s)
 	return listener.Addr(), nil
@@ -142,6 +146,7 @@ func (s *grpcServer) method(service, name, kind string) *method {
 	if m.validated, err = s.validator.prepare(service, name); err != nil {
 		s.compileErr = errors.Join(s.compileErr, err)
 	}
+	s.methods = append(s.methods, m)
 	return m
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/octavo-books/octavo/chassis/certs"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -43,11 +44,16 @@ type httpServer struct {
 // around h. It listens on addr at once and serves during Run. Request bodies
 // end after 16 MiB.
 func (a *App) HTTP(name, addr string, h http.Handler) (net.Addr, error) {
-	listener, err := listen(name, addr)
+	return a.serveHTTP(name, addr, nil, h)
+}
+
+func (a *App) serveHTTP(name, addr string, public *certs.Folder, h http.Handler) (net.Addr, error) {
+	listener, err := a.listen(name, addr, public != nil)
 	if err != nil {
 		return nil, err
 	}
 	s := a.newHTTPServer(name, listener)
+	s.useTLS(public)
 	s.server.Handler = s.trace(s.identify(s.measure(s.logAccess(s.recoverPanic(h)))))
 	a.readiness.add(name, listener.Addr().String(), nil, func(bool) {})
 	a.http = append(a.http, s)
@@ -230,7 +236,11 @@ func (s *httpServer) recoverPanic(next http.Handler) httpStep {
 func (s *httpServer) title() string { return s.name }
 
 func (s *httpServer) serve() error {
-	if err := s.server.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	serve := s.server.Serve
+	if s.server.TLSConfig != nil {
+		serve = func(l net.Listener) error { return s.server.ServeTLS(l, "", "") }
+	}
+	if err := serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

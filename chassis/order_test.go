@@ -20,7 +20,7 @@ import (
 // TestChain fixes the order of the middleware; the comment at chain has the
 // reasons.
 func TestChain(t *testing.T) {
-	want := []string{"trace", "identify", "measure", "logAccess", "recoverPanic", "limitTime", "validate", "mapFault", "handle"}
+	want := []string{"trace", "identify", "measure", "logAccess", "recoverPanic", "authorize", "limitTime", "validate", "mapFault", "handle"}
 	var got []string
 	for _, m := range (&grpcServer{}).chain() {
 		name := runtime.FuncForPC(reflect.ValueOf(m).Pointer()).Name()

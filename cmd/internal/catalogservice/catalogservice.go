@@ -8,9 +8,23 @@ import (
 	"net"
 
 	"github.com/octavo-books/octavo/chassis"
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	"github.com/octavo-books/octavo/internal/catalog"
 	"github.com/octavo-books/octavo/internal/catalog/sqlite"
 )
+
+// access says who may call what: the storefront reads, recommendations and the
+// trainer follow the feed, and octavo brings books in.
+var access = chassis.Access{
+	catalogv1.CatalogService_GetBook_FullMethodName:        {"marketplace", "octavo"},
+	catalogv1.CatalogService_BatchGetBooks_FullMethodName:  {"marketplace", "octavo"},
+	catalogv1.CatalogService_ListBooks_FullMethodName:      {"marketplace", "octavo"},
+	catalogv1.CatalogService_ListCategories_FullMethodName: {"marketplace", "octavo"},
+	catalogv1.CatalogService_SearchBooks_FullMethodName:    {"marketplace", "octavo"},
+	catalogv1.CatalogService_WatchBooks_FullMethodName:     {"recommendations", "trainer", "octavo"},
+	catalogv1.CatalogService_SetPopularity_FullMethodName:  {"trainer", "octavo"},
+	catalogv1.CatalogService_ImportBooks_FullMethodName:    {"octavo"},
+}
 
 // Service is the catalog service with its settings.
 type Service struct {
@@ -28,5 +42,6 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	app.OnClose("catalog database", store.Close)
 	server := catalog.NewServer(store, app.Log())
 	app.Go("catalog", server.Run)
+	app.Allow(access)
 	return app.GRPC("catalog", s.Addr, nil, server.Register)
 }

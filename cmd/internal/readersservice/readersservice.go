@@ -8,9 +8,22 @@ import (
 	"net"
 
 	"github.com/octavo-books/octavo/chassis"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
 )
+
+// access says who may call what: the storefront keeps shelves, recommendations
+// and the trainer follow the log, and octavo brings readers in.
+var access = chassis.Access{
+	readersv1.ReadersService_CreateReader_FullMethodName:       {"marketplace", "octavo"},
+	readersv1.ReadersService_GetReader_FullMethodName:          {"marketplace", "octavo"},
+	readersv1.ReadersService_ListReaders_FullMethodName:        {"marketplace", "octavo"},
+	readersv1.ReadersService_RecordInteractions_FullMethodName: {"marketplace", "octavo"},
+	readersv1.ReadersService_ListShelf_FullMethodName:          {"marketplace", "octavo"},
+	readersv1.ReadersService_WatchInteractions_FullMethodName:  {"recommendations", "trainer", "octavo"},
+	readersv1.ReadersService_ImportReaders_FullMethodName:      {"octavo"},
+}
 
 // Service is the readers service with its settings.
 type Service struct {
@@ -28,5 +41,6 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	app.OnClose("readers database", store.Close)
 	server := readers.NewServer(store, app.Log())
 	app.Go("readers", server.Run)
+	app.Allow(access)
 	return app.GRPC("readers", s.Addr, nil, server.Register)
 }

@@ -9,9 +9,21 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
+	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommendations"
 )
+
+// access says who may call what. Programs of others, which share the identity
+// client, have the contract without reasons: reasons tell what a reader has read.
+var access = chassis.Access{
+	recommendationspb.Recommendations_Recommend_FullMethodName:             {"client", "octavo"},
+	recommendationsv1.RecommendationsService_Recommend_FullMethodName:      {"marketplace", "octavo"},
+	recommendationsv1.RecommendationsService_BatchRecommend_FullMethodName: {"marketplace", "octavo"},
+	recommendationsv1.RecommendationsService_SimilarBooks_FullMethodName:   {"marketplace", "octavo"},
+	recommendationsv1.RecommendationsService_GetModel_FullMethodName:       {"marketplace", "octavo"},
+}
 
 // Service is the recommendations service with its settings.
 type Service struct {
@@ -40,5 +52,6 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 		Metrics: app.Metrics(),
 	})
 	app.Go("recommendations", server.Run)
+	app.Allow(access)
 	return app.GRPC("recommendations", s.Addr, server.Ready, server.Register)
 }
