@@ -199,18 +199,6 @@ func (c *catalogue) get(id int32) *book {
 	return c.books[id]
 }
 
-// appendBy appends the ids of the books whose first author is a feature.
-func (c *catalogue) appendBy(dst []int32, author int32) []int32 {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, slot := range c.index.of(author) {
-		if b := c.slots[slot]; b.author == author {
-			dst = append(dst, b.id)
-		}
-	}
-	return dst
-}
-
 func (c *catalogue) size() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -114,17 +114,17 @@ type session struct {
 	loaded  bool
 	entries []entry
 
-	own       []recommender.Own
-	strangers []stranger // books of the reader's own that the model does not know
-	exclude   []int32    // indices of the model
-	barred    []int32    // ids of books not to suggest that the model does not know
-	skip      map[int32]struct{}
-	taken     []int32 // ids of the books given in this session
-	scored    []recommender.Scored
-	shares    []recommender.Share
-	liked     []liked
-	compared  comparison
-	byAuthor  []int32
+	own         []recommender.Own
+	strangers   []stranger // books of the reader's own that the model does not know
+	exclude     []int32    // indices of the model
+	barred      []int32    // ids of books not to suggest that the model does not know
+	skip        map[int32]struct{}
+	taken       []int32 // ids of the books given in this session
+	scored      []recommender.Scored
+	liked       []liked
+	compared    comparison
+	explained   []int32 // indices of the model
+	explainedAt []int   // their places in the list
 
 	// The list in the making.
 	first     int // where it begins in suggestions
@@ -211,9 +211,9 @@ func (c *session) rank(q *question) answer {
 	}
 	for i := range a.suggestions {
 		c.taken = append(c.taken, a.suggestions[i].book.id)
-		if q.reasons > 0 {
-			c.explain(&a.suggestions[i], q.reasons)
-		}
+	}
+	if q.reasons > 0 {
+		c.explain(a.suggestions, q.reasons)
 	}
 	if c.model != nil && len(c.own) > 0 || len(c.liked) > 0 {
 		c.s.metrics.personal.Inc()
@@ -390,13 +390,14 @@ func (c *session) favourite(n int) uint8 {
 func (c *session) addFromModel(diversity float32) {
 	query := recommender.Query{Own: c.own, Category: c.category, Diversity: diversity}
 	reached, moves := len(c.exclude), 0
-	// Each round leaves behind what it was given, so the last one gets less than
-	// it asked for.
-	for c.missing() > 0 && moves < maxMoved {
-		query.Exclude, query.Limit = c.exclude, c.missing()
-		if c.perAuthor < c.limit {
-			query.Limit += query.Limit / 2 // for those the cap will hold back
-		}
+	query.Limit = c.missing()
+	if c.perAuthor < c.limit {
+		query.Limit += query.Limit / 2 // for those the cap will hold back
+	}
+	// Each round leaves behind what it was given and asks for twice as much, so
+	// that few are needed however many books the cap holds back.
+	for ; c.missing() > 0 && moves < maxMoved; query.Limit *= 2 {
+		query.Exclude = c.exclude
 		c.scored = c.model.Recommend(query, c.scored[:0])
 		moved := false
 		for _, scored := range c.scored {
@@ -421,36 +422,12 @@ func (c *session) addFromModel(diversity float32) {
 		if moved {
 			moves++
 		}
-		c.excludeFullAuthors()
 	}
 	// What the cap has held back may come later.
 	c.exclude = c.exclude[:reached]
 	for i := range c.suggestions[c.first:] {
 		if s := &c.suggestions[c.first+i]; s.source == fromModel {
 			c.exclude = append(c.exclude, s.index)
-		}
-	}
-}
-
-// excludeFullAuthors excludes the books of the authors that the list has enough
-// of: the model then goes on behind them, however many they are.
-func (c *session) excludeFullAuthors() {
-	list := c.suggestions[c.first:]
-	for i := range list {
-		author, count := list[i].book.author, 0
-		for j := range list[:i+1] {
-			if list[j].book.author == author {
-				count++
-			}
-		}
-		if author == 0 || count != c.perAuthor {
-			continue
-		}
-		c.byAuthor = c.s.catalogue.appendBy(c.byAuthor[:0], author)
-		for _, id := range c.byAuthor {
-			if index, known := c.model.Index(id); known {
-				c.exclude = append(c.exclude, index)
-			}
 		}
 	}
 }
@@ -602,30 +579,42 @@ func (c *session) addFromCatalogue(q *question) {
 	}
 }
 
-// explain adds the reasons of one suggestion, the largest share first.
-func (c *session) explain(s *suggestion, limit int) {
-	first := len(c.reasons)
-	switch s.source {
-	case fromModel:
-		c.shares = c.model.Explain(c.own, s.index, limit, c.shares[:0])
-		for _, share := range c.shares {
-			if share.Book == recommender.Popularity {
-				c.reasons = append(c.reasons, reason{kind: bestSeller, share: share.Share})
-			} else if b := c.tie.books[share.Book]; b != nil {
-				c.reasons = append(c.reasons, reason{kind: yourBook, book: b, share: share.Share})
+// explain adds the reasons of suggestions, the largest share first.
+func (c *session) explain(suggestions []suggestion, limit int) {
+	c.explained, c.explainedAt = c.explained[:0], c.explainedAt[:0]
+	for i := range suggestions {
+		s := &suggestions[i]
+		if s.source == fromModel {
+			c.explained, c.explainedAt = append(c.explained, s.index), append(c.explainedAt, i)
+			continue
+		}
+		first := len(c.reasons)
+		if s.source == fromContent {
+			c.reasons = appendTerms(c.reasons, s.book, c.liked, &c.compared)
+			c.reasons = c.reasons[:min(len(c.reasons), first+limit)]
+		} else {
+			kind := bestSeller
+			if s.book.popularity == 0 {
+				kind = newBook
+			}
+			c.reasons = append(c.reasons, reason{kind: kind, share: 1})
+		}
+		s.reasons = c.reasons[first:len(c.reasons):len(c.reasons)]
+	}
+	if len(c.explained) == 0 {
+		return
+	}
+	c.model.Explain(c.own, c.explained, limit, func(at int, parts []recommender.Share) {
+		first := len(c.reasons)
+		for _, part := range parts {
+			if part.Book == recommender.Popularity {
+				c.reasons = append(c.reasons, reason{kind: bestSeller, share: part.Share})
+			} else if b := c.tie.books[part.Book]; b != nil {
+				c.reasons = append(c.reasons, reason{kind: yourBook, book: b, share: part.Share})
 			}
 		}
-	case fromContent:
-		c.reasons = appendTerms(c.reasons, s.book, c.liked, &c.compared)
-		c.reasons = c.reasons[:min(len(c.reasons), first+limit)]
-	case fromPopularity:
-		kind := bestSeller
-		if s.book.popularity == 0 {
-			kind = newBook
-		}
-		c.reasons = append(c.reasons, reason{kind: kind, share: 1})
-	}
-	s.reasons = c.reasons[first:len(c.reasons):len(c.reasons)]
+		suggestions[c.explainedAt[at]].reasons = c.reasons[first:len(c.reasons):len(c.reasons)]
+	})
 }
 
 // similar appends books like one: by the model, then by their content, then

@@ -587,6 +587,38 @@ func TestBooksThatTheCatalogueDoesNotHave(t *testing.T) {
 	}
 }
 
+// TestBooksThatTheCatalogueDoesNotHaveAreNotInTheWay: behind any number of them
+// the answer goes on in the order of the model.
+func TestBooksThatTheCatalogueDoesNotHaveAreNotInTheWay(t *testing.T) {
+	w := newWorld(t)
+	w.catalog.Put(testBooks()...)
+	w.readers.Record(testLog()...)
+	w.train()
+	_, path, err := w.models.Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := recommender.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	var order []int32
+	for _, scored := range model.Recommend(recommender.Query{Limit: allBooks}, nil) {
+		order = append(order, model.BookID(scored.Book))
+	}
+	gone, left := order[:allBooks/2], order[allBooks/2:]
+	w.catalog.Replace(slices.DeleteFunc(testBooks(), func(b *catalogv1.Book) bool { return slices.Contains(gone, b.GetId()) })...)
+	w.start()
+	w.eventually("ready with a model", func() bool { return w.server.Ready() == nil && w.model().GetModelVersion() != "" })
+	for n := int32(1); n <= 10; n++ {
+		got := ids(w.recommend(&recommendationsv1.RecommendRequest{MaxResults: n, MaxPerAuthor: n}).GetRecommendations())
+		if !slices.Equal(got, left[:n]) {
+			t.Errorf("%d books: %v, want %v", n, got, left[:n])
+		}
+	}
+}
+
 func TestBooksThatChangedTheirCategory(t *testing.T) {
 	w := trained(t)
 	moved := testBook(1)

@@ -132,12 +132,13 @@ func BenchmarkExplain(b *testing.B) {
 	m := large(b)
 	own, seen := history(m, 8)
 	answer := m.Recommend(Query{Own: own, Exclude: seen, Limit: 10}, nil)
-	var dst []Share
+	books := make([]int32, len(answer))
+	for i, s := range answer {
+		books[i] = s.Book
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		for _, s := range answer {
-			dst = m.Explain(own, s.Book, 3, dst[:0])
-		}
+		m.Explain(own, books, 3, func(int, []Share) {})
 	}
 }
 

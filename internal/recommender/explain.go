@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/octavo-books/octavo/internal/vector"
@@ -17,64 +18,110 @@ type Share struct {
 	Share float32
 }
 
-// Explain appends to dst the largest parts of a book's score for a reader with
-// these own books, at most limit of them, or all when limit is 0 or less. The
-// shares of all parts add up to 1: they are the terms of the sum that
-// Recommend ranks by, divided by it. An own book that speaks against the book
-// has a share below 0, which others make up for; with a limit only those that
-// speak for it are given. A book that nothing speaks for on the whole has no
-// parts.
-func (m *Model) Explain(own []Own, book int32, limit int, dst []Share) []Share {
-	if book < 0 || int(book) >= len(m.prior) {
-		return dst
+// atOnce is how many books are explained in one pass over the lists.
+const atOnce = math.MaxUint8
+
+// Explain tells the largest parts of the scores of books, each named once, for
+// a reader with these own books: of each book at most limit parts, or all when
+// limit is 0 or less. at is the book's place in books; parts are good until
+// tell returns, and tell is not called for books that do not exist. The shares
+// of all parts add up to 1: they are the terms of the sum that Recommend ranks
+// by, divided by it. An own book that speaks against the book has a share below
+// 0, which others make up for; with a limit only those that speak for it are
+// given. A book that nothing speaks for on the whole has no parts.
+func (m *Model) Explain(own []Own, books []int32, limit int, tell func(at int, parts []Share)) {
+	if len(m.prior) == 0 {
+		return
 	}
-	start := len(dst)
-	candidate := false
+	s := m.scratch.Get().(*scratch)
+	defer m.scratch.Put(s)
+	s.heard = s.heard[:0]
 	for _, o := range latest(own) {
 		if w, ok := m.speaks(o); ok {
-			v := m.says(o.Book, w, book)
-			candidate = candidate || v != 0
-			dst = append(dst, Share{Book: o.Book, Share: v})
+			s.heard = append(s.heard, Own{o.Book, w})
 		}
 	}
-	if candidate {
-		m.addFactorTerms(own, book, dst[start:])
+	m.meet(&s.reader, own)
+	for first := 0; first < len(books); first += atOnce {
+		some := books[first:min(first+atOnce, len(books))]
+		m.gatherTerms(s, some)
+		for k, b := range some {
+			if b >= 0 && int(b) < len(m.prior) {
+				tell(first+k, m.partsOf(s, b, s.terms[k*len(s.heard):(k+1)*len(s.heard)], limit))
+			}
+		}
 	}
-	if prior := m.prior[book]; prior > 0 {
-		dst = append(dst, Share{Book: Popularity, Share: prior})
+}
+
+// gatherTerms leaves in s.terms what each book heard says of each of books as
+// its neighbour. It goes through the lists once for all of them, which takes
+// less time than looking for each.
+func (m *Model) gatherTerms(s *scratch, books []int32) {
+	n := len(s.heard)
+	s.terms = slices.Grow(s.terms[:0], n*len(books))[:n*len(books)]
+	clear(s.terms)
+	category, alike := uint8(0), true
+	for k, b := range books {
+		if b < 0 || int(b) >= len(m.prior) {
+			continue
+		}
+		s.asked[b] = uint8(k + 1)
+		if c := m.categories[b]; category == 0 {
+			category = c
+		} else if c != category {
+			alike = false
+		}
+		alike = alike && category != 0
 	}
-	var sum float64
-	for _, part := range dst[start:] {
-		sum += float64(part.Share)
+	if !alike {
+		category = 0
 	}
-	if sum <= 0 {
-		return dst[:start]
+	low := m.near.low & 31
+	mask := uint32(1)<<low - 1
+	for h, o := range s.heard {
+		scale := o.Weight * m.near.scale[o.Book]
+		for _, word := range m.within(m.near.of(o.Book), category) {
+			if k := int(s.asked[word&mask]); k != 0 {
+				s.terms[(k-1)*n+h] = scale * float32(int32(word)>>low)
+			}
+		}
 	}
-	parts := slices.DeleteFunc(dst[start:], func(s Share) bool {
-		return s.Share == 0 || limit > 0 && s.Share < 0
-	})
-	for k := range parts {
-		parts[k].Share = float32(float64(parts[k].Share) / sum)
+	for _, b := range books {
+		if b >= 0 && int(b) < len(m.prior) {
+			s.asked[b] = 0
+		}
+	}
+}
+
+// partsOf are the largest parts of a book's score, of which terms has what the
+// books heard say as neighbours.
+func (m *Model) partsOf(s *scratch, book int32, terms []float32, limit int) []Share {
+	candidate := slices.ContainsFunc(terms, func(v float32) bool { return v != 0 })
+	if r := &s.reader; candidate && r.known {
+		point := m.factors.of(book)
+		for k, h := range r.own {
+			terms[len(terms)-1-k] += r.y[k] * vector.Dot(point, m.factors.of(h))
+		}
+	}
+	sum := float64(m.prior[book])
+	for _, v := range terms {
+		sum += float64(v)
+	}
+	parts := s.parts[:0]
+	if sum > 0 {
+		for h, v := range terms {
+			if v > 0 || v < 0 && limit <= 0 {
+				parts = append(parts, Share{s.heard[h].Book, float32(float64(v) / sum)})
+			}
+		}
+		if prior := m.prior[book]; prior > 0 {
+			parts = append(parts, Share{Popularity, float32(float64(prior) / sum)})
+		}
 	}
 	slices.SortStableFunc(parts, func(a, b Share) int { return cmp.Compare(b.Share, a.Share) })
+	s.parts = parts
 	if limit > 0 {
 		parts = parts[:min(limit, len(parts))]
 	}
-	return dst[:start+len(parts)]
-}
-
-// addFactorTerms adds what the factors of each own book say about a book. terms
-// has the own books that speak, oldest first.
-func (m *Model) addFactorTerms(own []Own, book int32, terms []Share) {
-	s := m.scratch.Get().(*scratch)
-	defer m.scratch.Put(s)
-	r := &s.reader
-	m.meet(r, own)
-	if !r.known {
-		return
-	}
-	point := m.factors.of(book)
-	for k, h := range r.own {
-		terms[len(terms)-1-k].Share += r.y[k] * vector.Dot(point, m.factors.of(h))
-	}
+	return parts
 }

@@ -112,7 +112,7 @@ func (m *Model) prepare() {
 		m.mostPrior = m.prior[m.order[0]]
 	}
 	m.scratch.New = func() any {
-		s := &scratch{sum: make([]float32, n)}
+		s := &scratch{sum: make([]float32, n), asked: make([]uint8, n)}
 		for b := range s.sum {
 			s.sum[b] = untouched
 		}

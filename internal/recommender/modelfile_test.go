@@ -364,7 +364,7 @@ func FuzzOpen(f *testing.F) {
 			if math.IsNaN(float64(s.Score)) || math.IsInf(float64(s.Score), 0) || s.Book < 0 || s.Book > last {
 				t.Fatalf("recommends %v", s)
 			}
-			m.Explain(own, s.Book, 3, nil)
+			m.explain(own, s.Book, 3)
 			m.Similar(s.Book, 10, nil)
 			if at, ok := m.Index(m.BookID(s.Book)); !ok || at != s.Book {
 				t.Fatalf("book %d has index %d", s.Book, at)

@@ -53,6 +53,12 @@ type scratch struct {
 	best    best
 	linear  best // the best before the factors have spoken
 	reader  reader
+
+	// Of an explanation:
+	heard []Own     // the own books that speak
+	asked []uint8   // by book: its place among those explained, from 1; 0 between answers
+	terms []float32 // by book explained, then by book heard
+	parts []Share
 }
 
 // Recommend appends to dst the best books for the reader of q, best first: the

@@ -108,7 +108,7 @@ func TestReasonsAreTheTermsOfTheScore(t *testing.T) {
 		m := anyModel(t)
 		q := anyQuery(t, len(m.prior))
 		for _, s := range m.Recommend(q, nil) {
-			shares := m.Explain(q.Own, s.Book, 0, nil)
+			shares := m.explain(q.Own, s.Book, 0)
 			want := m.terms(q.Own, s.Book)
 			var sum, size float64
 			for _, v := range want {
@@ -139,8 +139,36 @@ func TestReasonsAreTheTermsOfTheScore(t *testing.T) {
 				}
 			}
 			first := slices.DeleteFunc(slices.Clone(shares), func(s Share) bool { return s.Share < 0 })
-			if top := m.Explain(q.Own, s.Book, 2, nil); !slices.Equal(top, first[:min(2, len(first))]) {
+			if top := m.explain(q.Own, s.Book, 2); !slices.Equal(top, first[:min(2, len(first))]) {
 				t.Fatalf("the first two are %v of %v", top, shares)
+			}
+		}
+	})
+}
+
+// explain is Explain for one book.
+func (m *Model) explain(own []Own, book int32, limit int) (shares []Share) {
+	m.Explain(own, []int32{book}, limit, func(_ int, parts []Share) { shares = slices.Clone(parts) })
+	return shares
+}
+
+// TestBooksAreExplainedTogetherAsAlone: also those of several categories, those
+// that do not exist, and more than are looked at in one pass.
+func TestBooksAreExplainedTogetherAsAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := anyModel(t)
+		own := anyQuery(t, len(m.prior)).Own
+		books := rapid.SliceOfNDistinct(rapid.Int32Range(-300, int32(len(m.prior))+5), 0, 320, rapid.ID[int32]).Draw(t, "books")
+		limit := rapid.IntRange(0, 3).Draw(t, "limit")
+		told := map[int][]Share{}
+		m.Explain(own, books, limit, func(at int, parts []Share) { told[at] = slices.Clone(parts) })
+		for at, b := range books {
+			parts, ok := told[at]
+			if exists := b >= 0 && int(b) < len(m.prior); ok != exists {
+				t.Fatalf("book %d is explained: %v", b, ok)
+			}
+			if want := m.explain(own, b, limit); !slices.Equal(parts, want) {
+				t.Fatalf("book %d: %v, alone %v", b, parts, want)
 			}
 		}
 	})
@@ -286,12 +314,17 @@ func TestRecommendAllocatesNothing(t *testing.T) {
 	own := []Own{{1, 1}, {2, 0.5}, {3, 1}}
 	q := Query{Own: own, Exclude: []int32{1, 2, 3}, Category: 2, Limit: 10}
 	dst := make([]Scored, 0, 10)
-	shares := make([]Share, 0, 10)
+	books := make([]int32, 0, 10)
+	told := 0
 	// The pool may be emptied by a collection in between: an average below 1
 	// still says that nothing is allocated for each answer.
 	if n := testing.AllocsPerRun(200, func() {
 		dst = m.Recommend(q, dst[:0])
-		shares = m.Explain(own, dst[0].Book, 3, shares[:0])
+		books = books[:0]
+		for _, s := range dst {
+			books = append(books, s.Book)
+		}
+		m.Explain(own, books, 3, func(_ int, parts []Share) { told += len(parts) })
 	}); n >= 1 && !raceEnabled {
 		t.Errorf("%v allocations", n)
 	}

@@ -109,7 +109,7 @@ func TestALowRatingPullsNothingUp(t *testing.T) {
 		pulls bool
 	}{{5, true}, {3, true}, {2, false}, {1, false}} {
 		own := []Own{{one, Opinion{}.Apply(Event{Kind: Rating, Value: test.stars}).Weight}}
-		because := slices.ContainsFunc(m.Explain(own, two, 0, nil), func(s Share) bool { return s.Book == one })
+		because := slices.ContainsFunc(m.explain(own, two, 0), func(s Share) bool { return s.Book == one })
 		if because != test.pulls {
 			t.Errorf("after %v stars the book speaks for its neighbour: %v, want %v", test.stars, because, test.pulls)
 		}
