@@ -266,7 +266,7 @@ func TestFirstContract(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			response, err := w.first.Recommend(t.Context(), test.request)
 			if test.text != "" {
-				if fault.KindOf(err) != test.kind || !strings.Contains(fault.Message(err), test.text) {
+				if fault.KindOf(err) != test.kind || !strings.Contains(fmt.Sprint(err), test.text) {
 					t.Fatalf("error %v, want %v with %q", err, test.kind, test.text)
 				}
 				return
@@ -429,7 +429,7 @@ func TestInvalidRequests(t *testing.T) {
 	}
 	for _, test := range tests {
 		_, err := w.v1.Recommend(t.Context(), test.request)
-		if fault.KindOf(err) != test.kind || !strings.Contains(fault.Message(err), test.text) {
+		if fault.KindOf(err) != test.kind || !strings.Contains(fmt.Sprint(err), test.text) {
 			t.Errorf("%v: error %v, want %v with %q", test.request, err, test.kind, test.text)
 		}
 		_, err = w.v1.BatchRecommend(t.Context(), &recommendationsv1.BatchRecommendRequest{Requests: []*recommendationsv1.RecommendRequest{{}, test.request}})
