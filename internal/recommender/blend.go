@@ -70,7 +70,7 @@ func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options,
 	}
 	blended := b.near
 	if p.Regression > 0 {
-		blended = blended.plus(b.regression, float32(p.Regression))
+		blended = blended.plus(b.regression, p.regressions(t.matrix.bookSize))
 	}
 	var f *factors
 	if p.Factors > 0 {
@@ -223,6 +223,7 @@ func (b *blender) judge(ctx context.Context, choose bool, before quality, metric
 	}
 	if choose {
 		var best mixture
+		var moving []int
 		at, err := s.measure(ctx, neighboursAlone)
 		if err != nil {
 			return err
@@ -242,20 +243,28 @@ func (b *blender) judge(ctx context.Context, choose bool, before quality, metric
 			put(mix.name, q)
 			// Two parts are only compared with the better of one each.
 			if q.beats(at) {
-				best, at = m, q
+				best, at, moving = m, q, mix.moving
+			}
+		}
+		if best[partRegression] > 0 {
+			if s, best, err = b.hold(ctx, s, moving, best, at); err != nil {
+				return err
 			}
 		}
 		b.p.Regression, b.p.Factors = float64(best[partRegression]), float64(best[partFactors])
 	}
 	b.t.progress.report("blending", blendSteps, blendSteps)
 	if b.p.Regression == 0 {
-		b.p.Ridge = 0
+		b.p.Ridge, b.p.RegressionExponent = 0, 0
 	}
 	if b.p.Factors == 0 {
 		b.p.Unobserved = 0
 	}
 	if b.p.Regression > 0 || b.p.Factors > 0 {
 		put(blendParts[partNeighbours], before)
+	}
+	if !choose {
+		s = s.hold(b.p)
 	}
 	for part, weight := range map[int]float64{partRegression: b.p.Regression, partFactors: b.p.Factors} {
 		if weight == 0 {
@@ -270,4 +279,28 @@ func (b *blender) judge(ctx context.Context, choose bool, before quality, metric
 		put(blendParts[part], q)
 	}
 	return nil
+}
+
+// heldBack are the values of RegressionExponent that are tried, in order.
+var heldBack = []float64{0.2, 0.4}
+
+// hold chooses how much the regression holds back well-read books, beginning
+// with not at all, where the best mixture of the moving parts is best and
+// reaches at. It returns the sheets and the mixture for what it has chosen.
+func (b *blender) hold(ctx context.Context, plain *sheets, moving []int, best mixture, at quality) (*sheets, mixture, error) {
+	s := plain
+	for _, exponent := range heldBack {
+		p := b.p
+		p.RegressionExponent = exponent
+		held := plain.hold(p)
+		m, q, err := held.search(ctx, moving...)
+		if err != nil {
+			return s, best, err
+		}
+		if !q.beats(at) {
+			break
+		}
+		s, best, at, b.p = held, m, q, p
+	}
+	return s, best, nil
 }

@@ -212,10 +212,14 @@ func TestPlusAddsAndKeepsTheStrongest(t *testing.T) {
 			return n
 		}
 		a, b := list("in the one"), list("in the other")
-		got := a.plus(b, 0.5)
+		factors := make([]float32, books)
+		for i := range factors {
+			factors[i] = 0.5 / float32(1+i%2)
+		}
+		got := a.plus(b, factors)
 		var sums []float32
 		for i := range int32(books) {
-			if v := a.weigh(0, i) + 0.5*b.weigh(0, i); v != 0 {
+			if v := a.weigh(0, i) + factors[i]*b.weigh(0, i); v != 0 {
 				sums = append(sums, magnitude(v))
 			}
 		}
@@ -225,7 +229,7 @@ func TestPlusAddsAndKeepsTheStrongest(t *testing.T) {
 			t.Fatalf("%d books kept of %d", len(got.book), len(sums))
 		}
 		for k, i := range got.book {
-			if want := a.weigh(0, i) + 0.5*b.weigh(0, i); got.weight[k] != want {
+			if want := a.weigh(0, i) + factors[i]*b.weigh(0, i); got.weight[k] != want {
 				t.Fatalf("book %d has %v, want %v", i, got.weight[k], want)
 			}
 			if dropped > 0 && magnitude(got.weight[k]) < sums[dropped-1] {
@@ -258,7 +262,7 @@ func TestRankKeysAreInTheOrderOfTheScores(t *testing.T) {
 // blended are parameters with all parts.
 func blended() Parameters {
 	p := defaultParameters(Liked)
-	p.Regression, p.Ridge, p.Factors, p.Unobserved = 2, 10, 1, 0.05
+	p.Regression, p.Ridge, p.RegressionExponent, p.Factors, p.Unobserved = 2, 10, 0.3, 1, 0.05
 	return p
 }
 
@@ -310,7 +314,7 @@ func TestSheetsRankAsTheModelDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := s.measure(context.Background(), mixture{1, float32(p.Regression), float32(p.Factors), 1})
+	want, err := s.hold(p).measure(context.Background(), mixture{1, float32(p.Regression), float32(p.Factors), 1})
 	if err != nil {
 		t.Fatal(err)
 	}

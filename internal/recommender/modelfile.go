@@ -25,7 +25,7 @@ import (
 
 const (
 	formatName    = "octavo-model"
-	formatVersion = 3
+	formatVersion = 4
 	// mostHeader bounds the header, bytes.
 	mostHeader = 1 << 20
 	// mostWidth bounds how many factors a book has.

@@ -10,7 +10,7 @@ import (
 //	C(i,j) = Σ_u x(u,i) x(u,j) / d(u)^ReaderExponent
 //	V(i,j) = (C(i,j) / ((d(i)+Smoothing)^BookExponent (d(j)+Smoothing)^OwnExponent))^Sharpness
 //	W(i,j) = V(i,j) / (Σ_i V(i,j))^Evenness / scale
-//	score(u,i) = Σ_j x(u,j) (W(i,j) + Regression R(i,j)) + Factors f(u,i)
+//	score(u,i) = Σ_j x(u,j) (W(i,j) + Regression R(i,j) / (d(i)+Smoothing)^RegressionExponent) + Factors f(u,i)
 //	             + Prior (d(i)/max d)^PriorExponent
 //
 // where x(u,i) is the weight of reader u's opinion on book i, d(u) and d(i) are
@@ -37,8 +37,10 @@ type Parameters struct {
 
 	Regression float64 // weight of the regression of each book on its nearest
 	Ridge      float64 // λ of the regression, in readers
-	Factors    float64 // weight of the factors
-	Unobserved float64 // α of the factors: what a book not read counts, a read one 1
+	// RegressionExponent is how much the regression holds back a well-read book.
+	RegressionExponent float64
+	Factors            float64 // weight of the factors
+	Unobserved         float64 // α of the factors: what a book not read counts, a read one 1
 }
 
 // Objective says what a good suggestion is.
@@ -101,6 +103,7 @@ var counting = []coordinate{
 const (
 	regressionName = "regression"
 	ridgeName      = "ridge"
+	heldName       = "regression_exponent"
 	factorsName    = "factors"
 	unobservedName = "unobserved"
 )
@@ -108,7 +111,7 @@ const (
 // named are the parameters by name.
 func (p *Parameters) named() map[string]*float64 {
 	m := map[string]*float64{
-		regressionName: &p.Regression, ridgeName: &p.Ridge,
+		regressionName: &p.Regression, ridgeName: &p.Ridge, heldName: &p.RegressionExponent,
 		factorsName: &p.Factors, unobservedName: &p.Unobserved,
 	}
 	for _, c := range append(linking[:len(linking):len(linking)], counting...) {
@@ -166,6 +169,15 @@ func (p Parameters) popularity(size []float32) []float32 {
 		prior[i] = float32(p.Prior * math.Pow(float64(d)/float64(most), p.PriorExponent))
 	}
 	return prior
+}
+
+// regressions are what the regression counts for each book it predicts.
+func (p Parameters) regressions(size []float32) []float32 {
+	weights := damping(size, p.Smoothing, p.RegressionExponent)
+	for b := range weights {
+		weights[b] *= float32(p.Regression)
+	}
+	return weights
 }
 
 // damping is (size+smoothing)^-exponent for each size.

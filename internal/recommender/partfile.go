@@ -13,7 +13,7 @@ import (
 // The file of a part has the layout of a model's.
 const (
 	partFormat        = "octavo-part"
-	partFormatVersion = 1
+	partFormatVersion = 2
 )
 
 // rowsOf lays rows out one behind the other.

@@ -169,7 +169,7 @@ func assemble(parts []*Part) *Model {
 	all.books = newIDIndex(ids)
 	joined := join(near)
 	if p.Regression > 0 {
-		joined = joined.plus(turn(predicted), float32(p.Regression))
+		joined = joined.plus(turn(predicted), p.regressions(all.size))
 	}
 	var f *factors
 	if p.Factors > 0 {

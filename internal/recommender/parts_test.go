@@ -77,7 +77,7 @@ func TestMergedPartsAreTheWholeByteForByte(t *testing.T) {
 			d := NewDataset(shop(rapid.IntRange(5, 80).Draw(t, "readers"), rapid.IntRange(3, 60).Draw(t, "books"), 8, rapid.Uint64Max(50).Draw(t, "seed")))
 			p := blended()
 			if rapid.Bool().Draw(t, "without regression") {
-				p.Regression, p.Ridge = 0, 0
+				p.Regression, p.Ridge, p.RegressionExponent = 0, 0, 0
 			}
 			if rapid.Bool().Draw(t, "without factors") {
 				p.Factors, p.Unobserved = 0, 0

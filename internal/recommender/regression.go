@@ -177,9 +177,9 @@ func turn(solved []row) *neighbours {
 	return t
 }
 
-// plus adds factor times the weights of other, and keeps of each list the
-// strongest, for or against.
-func (n *neighbours) plus(other *neighbours, factor float32) *neighbours {
+// plus adds the weights of other, times the factor of the book each is a
+// neighbour's, and keeps of each list the strongest, for or against.
+func (n *neighbours) plus(other *neighbours, factors []float32) *neighbours {
 	sum := &neighbours{rows: make([]int64, len(n.rows))}
 	var merged row
 	var keys []uint64
@@ -196,10 +196,10 @@ func (n *neighbours) plus(other *neighbours, factor float32) *neighbours {
 				b, v = books[0], weights[0]
 				books, weights = books[1:], weights[1:]
 			case len(books) == 0 || more[0] < books[0]:
-				b, v = more[0], factor*moreWeights[0]
+				b, v = more[0], factors[more[0]]*moreWeights[0]
 				more, moreWeights = more[1:], moreWeights[1:]
 			default:
-				b, v = books[0], weights[0]+factor*moreWeights[0]
+				b, v = books[0], weights[0]+factors[books[0]]*moreWeights[0]
 				books, weights = books[1:], weights[1:]
 				more, moreWeights = more[1:], moreWeights[1:]
 			}

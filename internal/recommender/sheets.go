@@ -72,6 +72,29 @@ func (t *tuner) write(ctx context.Context, near, r *neighbours, f *factors, prio
 	})
 }
 
+// hold returns sheets in which the regression holds well-read books back as p
+// has it.
+func (s *sheets) hold(p Parameters) *sheets {
+	damp := damping(s.t.matrix.bookSize, p.Smoothing, p.RegressionExponent)
+	held := &sheets{t: s.t, lines: make([][]line, len(s.lines)), judge: s.judge, scales: s.scales}
+	var before, after float64
+	for i, lines := range s.lines {
+		held.lines[i] = slices.Clone(lines)
+		var most, mostHeld float32
+		for k := range held.lines[i] {
+			l := &held.lines[i][k]
+			most = max(most, l.parts[partRegression])
+			l.parts[partRegression] *= damp[l.book]
+			mostHeld = max(mostHeld, l.parts[partRegression])
+		}
+		before, after = before+float64(most), after+float64(mostHeld)
+	}
+	if before > 0 {
+		held.scales[partRegression] *= after / before
+	}
+	return held
+}
+
 // writer puts one sheet together after the other.
 type writer struct {
 	sums   [][2]float32 // by book: neighbours and regression
