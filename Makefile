@@ -68,10 +68,11 @@ release-contracts: ## Keep the contracts as those of release VERSION, which all 
 	@test ! -e protobufs/released/$(VERSION).binpb || { echo "release $(VERSION) is kept already, and what is released does not change"; exit 2; }
 	$(call tool,buf) buf build --exclude-source-info -o protobufs/released/$(VERSION).binpb
 
-generate: ## Write again all code that is generated from contracts, queries and templates.
+generate: ## Write again all that is generated: from contracts, queries and templates, and dashboards.
 	$(call tool,buf) buf generate
 	$(call tool,sqlc) sqlc generate
 	$(call tool,templ) templ generate -path internal
+	go run -C tools/dashboards . $(CURDIR)/deploy/grafana
 
 lint: ## Check style and find likely mistakes.
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 ls 2>/dev/null | xargs gofmt -l); \
@@ -82,7 +83,7 @@ lint: ## Check style and find likely mistakes.
 	$(call tool,lint) golangci-lint run
 
 format: ## Format Go, templates and contracts.
-	gofmt -w chassis cmd internal test
+	gofmt -w chassis cmd internal test tools
 	$(call tool,templ) templ fmt internal
 	$(call tool,buf) buf format --write
 
