@@ -82,13 +82,14 @@ func (p *panel) curves(t *testing.T, from prometheus, service string, begin, end
 	t.Helper()
 	var found []curve
 	for _, target := range p.Targets {
+		first := len(found)
 		for _, s := range from.over(t, chosen(target.Expr, service), begin, end) {
 			if len(s.points) > 0 {
 				found = append(found, curve{legend(target.LegendFormat, s.labels), s.points})
 			}
 		}
+		slices.SortFunc(found[first:], func(a, b curve) int { return cmp.Compare(a.name, b.name) })
 	}
-	slices.SortStableFunc(found, func(a, b curve) int { return cmp.Compare(a.name, b.name) })
 	return found
 }
 
@@ -161,7 +162,7 @@ func (p *panel) drawFigures(b *strings.Builder, curves []curve) {
 }
 
 func (p *panel) drawLines(b *strings.Builder, curves []curve, width, height float64, begin, end time.Time) {
-	const left, below = 58, 16
+	const left, below = 62, 20
 	top := 0.0
 	for _, c := range curves {
 		for _, at := range c.points {
@@ -171,12 +172,16 @@ func (p *panel) drawLines(b *strings.Builder, curves []curve, width, height floa
 	if top == 0 {
 		top = 1
 	}
-	step := roundUp(top / 3)
+	round := 1.0
+	if unit := p.FieldConfig.Defaults.Unit; unit == "bytes" || unit == "binBps" {
+		round = math.Pow(1024, math.Floor(math.Log2(top/3)/10))
+	}
+	step := round * roundUp(top/3/round)
 	top = step * math.Ceil(top/step*1.001)
 	if most := p.FieldConfig.Defaults.Max; most != nil && *most < top {
 		top = *most
 	}
-	y := func(v float64) float64 { return (height-below)*(1-v/top) + 4 }
+	y := func(v float64) float64 { return (height-below)*(1-v/top) + 8 }
 	x := func(at float64) float64 {
 		return left + (width-left-6)*(at-float64(begin.Unix()))/end.Sub(begin).Seconds()
 	}

@@ -21,7 +21,7 @@ func overview() *dashboard.DashboardBuilder {
 		WithPanel(figure("Budget left of 30 days", "How much may still be missed before an objective of 30 days is.", share, 12, good(0, 0.25),
 			query{`1 - octavo:budget_burn:30d`, "{{objective}}"})).
 		WithPanel(figure("Servers ready", "Servers that want requests, of those that are there.", plain, 4, neutral(),
-			query{`sum(octavo_ready)`, "ready"}, query{`count(octavo_ready)`, "of"})).
+			query{`sum(octavo_ready)`, "ready"}, query{`count(octavo_ready)`, "there"})).
 		WithPanel(figure("Alerts", "Alerts that fire now.", plain, 4, bad(1, 1),
 			query{`count(ALERTS{alertstate="firing"}) or vector(0)`, "firing"})).
 		WithPanel(figure("Oldest model in use", "Since it was published.", seconds, 4, bad(86400, 2*86400),
@@ -63,7 +63,7 @@ func service() *dashboard.DashboardBuilder {
 		WithRow(row("As the service sees it")).
 		WithPanel(lines("Calls by method", "", perSecond, 8, query{started, "{{grpc_method}}"})).
 		WithPanel(lines("Calls by outcome", "", perSecond, 8,
-			query{`sum by (grpc_code) (rate(grpc_server_handled_total{` + of + `}[$__rate_interval])) or vector(0)`, "{{grpc_code}}"})).
+			query{`sum by (grpc_code) (rate(grpc_server_handled_total{` + of + `}[$__rate_interval])) or on() vector(0)`, "{{grpc_code}}"})).
 		WithPanel(lines("Calls that failed, by method", "By the service's fault.", perSecond, 8,
 			query{`sum by (grpc_method) (rate(grpc_server_handled_total{` + of + `, ` + faults + `}[$__rate_interval])) or ` + started + ` * 0`, "{{grpc_method}}"})).
 		WithPanel(durations("Time of a call", "Streams left out.", 8, `grpc_server_handling_seconds_bucket{`+unary+`}`)).
@@ -73,7 +73,7 @@ func service() *dashboard.DashboardBuilder {
 			query{`sum by (grpc_method) (grpc_server_in_flight{` + of + `})`, "{{grpc_method}}"})).
 		WithRow(row("As its callers see it")).
 		WithPanel(lines("Calls to it by outcome", "Of all processes that Prometheus knows.", perSecond, 8,
-			query{`sum by (grpc_code) (rate(grpc_client_handled_total{` + of + `}[$__rate_interval])) or vector(0)`, "{{grpc_code}}"})).
+			query{`sum by (grpc_code) (rate(grpc_client_handled_total{` + of + `}[$__rate_interval])) or on() vector(0)`, "{{grpc_code}}"})).
 		WithPanel(durations("Time of a call to it", "Streams left out.", 8, `grpc_client_handling_seconds_bucket{`+unary+`}`)).
 		WithPanel(lines("Time on the way, mean", "What callers wait beyond what the service takes: connection, queue, network.", seconds, 8,
 			query{`clamp_min(sum(rate(grpc_client_handling_seconds_sum{` + unary + `}[$__rate_interval])) / sum(rate(grpc_client_handling_seconds_count{` + unary + `}[$__rate_interval])) - sum(rate(grpc_server_handling_seconds_sum{` + unary + `}[$__rate_interval])) / sum(rate(grpc_server_handling_seconds_count{` + unary + `}[$__rate_interval])), 0)`, "on the way"}))
@@ -130,7 +130,7 @@ func runtime() *dashboard.DashboardBuilder {
 		WithPanel(lines("Collections", "For each second.", plain, 8, query{`rate(go_gc_duration_seconds_count{` + here + `, job="octavo"}[$__rate_interval])`, "{{instance}}"})).
 		WithPanel(lines("Pause of a collection", "The median and the longest of the last ones.", seconds, 8,
 			query{`go_gc_duration_seconds{` + here + `, job="octavo", quantile=~"0.5|1"}`, "{{quantile}} {{instance}}"})).
-		WithPanel(lines("Network", "", units.BytesPerSecondIEC, 8,
+		WithPanel(lines("Network", "Of the machine or pod, with all that runs there.", units.BytesPerSecondIEC, 8,
 			query{`rate(process_network_receive_bytes_total{` + here + `, job="octavo"}[$__rate_interval])`, "in {{instance}}"},
 			query{`rate(process_network_transmit_bytes_total{` + here + `, job="octavo"}[$__rate_interval])`, "out {{instance}}"}))
 }
