@@ -26,10 +26,11 @@ type Model struct {
 
 	// What follows from the above and is not stored. All books by falling prior,
 	// then those of each category:
-	order     []int32
-	shelves   [256]span
-	mostPrior float32
-	length    []float32 // by book: of its point, rounded up
+	order      []int32
+	shelves    [256]span
+	mostPrior  float32
+	length     []float32 // by book: of its point, rounded up
+	mostLength float32
 
 	scratch sync.Pool
 	digest  [32]byte
@@ -99,12 +100,13 @@ func (m *Model) prepare() {
 			m.shelves[c].to++
 		}
 	}
-	m.factorWeight = 0
+	m.factorWeight, m.mostLength = 0, 0
 	if d := m.factors.width; d > 0 {
 		m.factorWeight = float32(m.info.Parameters[factorsName])
 		m.length = make([]float32, n)
 		for b := range m.length {
 			m.length[b] = lengthOf(m.factors.of(int32(b)))
+			m.mostLength = max(m.mostLength, m.length[b])
 		}
 	}
 	m.mostPrior = 0

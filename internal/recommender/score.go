@@ -128,8 +128,6 @@ func (m *Model) fetch(o Own) {
 
 // accumulate sums up what the own books say for their neighbours of a category.
 func (m *Model) accumulate(s *scratch, own []Own, category uint8) {
-	sum, low := s.sum, m.near.low&31
-	mask := uint32(1)<<low - 1
 	own = latest(own)
 	for i := range min(ahead, len(own)) {
 		m.fetch(own[i])
@@ -144,21 +142,32 @@ func (m *Model) accumulate(s *scratch, own []Own, category uint8) {
 		}
 		list := m.within(m.near.of(o.Book), category)
 		n := len(s.touched)
-		touched := slices.Grow(s.touched, len(list))[:n+len(list)]
-		scale := w * m.near.scale[o.Book]
-		for _, word := range list {
-			b := word & mask
-			v := sum[b]
-			// Which books are met first is as good as random: they are all noted
-			// down, and only those are kept.
-			touched[n] = int32(b)
-			if isUntouched(v) {
-				n++
-			}
-			sum[b] = v + float32(scale*float32(int32(word)>>low))
-		}
-		s.touched = touched[:n]
+		s.touched = slices.Grow(s.touched, len(list))
+		n += addUp(list, m.near.low, w*m.near.scale[o.Book], s.sum, s.touched[n:n+len(list)])
+		s.touched = s.touched[:n]
 	}
+}
+
+// addUp adds a list to the sums, and notes in touched which books are met for
+// the first time; it returns how many. touched has room for the whole list. Left
+// by itself, the loop keeps all it needs in registers.
+//
+//go:noinline
+func addUp(list []uint32, low uint, scale float32, sum []float32, touched []int32) (n int) {
+	low &= 31
+	mask := uint32(1)<<low - 1
+	for _, word := range list {
+		b := word & mask
+		v := sum[b]
+		// Which books are met first is as good as random: they are all noted
+		// down, and only those are kept.
+		touched[n] = int32(b)
+		if isUntouched(v) {
+			n++
+		}
+		sum[b] = v + float32(scale*float32(int32(word)>>low))
+	}
+	return n
 }
 
 // selectBest leaves the best of the category in s.best and clears the sums.
@@ -217,9 +226,11 @@ func (m *Model) addFactors(s *scratch, limit int) {
 		return // these were all
 	}
 	least := s.linear.least()
+	nearest, farthest := rankOf(s.best.least()).Score, s.reader.length*m.mostLength
 	for _, b := range s.touched {
 		v := s.sum[b]
-		if v <= barred {
+		// Most cannot be among the best whatever their prior and length.
+		if v+m.mostPrior+farthest < nearest || v <= barred {
 			continue
 		}
 		v += m.prior[b]
@@ -228,6 +239,7 @@ func (m *Model) addFactors(s *scratch, limit int) {
 		}
 		if key := rankKey(v+s.reader.likes(m, b), b); key > s.best.least() {
 			s.best.add(key)
+			nearest = rankOf(s.best.least()).Score
 		}
 	}
 }

@@ -45,8 +45,9 @@ func each(s settings, take func(reader, book int32)) {
 	}
 }
 
-// publishModel trains on the generated log, with the parameters of no search:
-// the time of an answer does not depend on them.
+// publishModel trains on the generated log, with the parameters of no search;
+// it has neighbours alone. What factors add to an answer's time is in
+// BenchmarkReaders of internal/recommender.
 func publishModel(ctx context.Context, s settings, dir string) error {
 	var events []recommender.Event
 	each(s, func(reader, book int32) {
