@@ -188,7 +188,7 @@ func accessLevel(code codes.Code, streaming bool, took time.Duration) slog.Level
 		return slog.LevelInfo
 	case codes.Unavailable:
 		if streaming {
-			return slog.LevelInfo // how a follower is told that the server stops
+			return slog.LevelDebug // how a follower is told that the server stops
 		}
 		return slog.LevelWarn
 	case codes.DeadlineExceeded, codes.ResourceExhausted:

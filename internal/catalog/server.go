@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -31,6 +32,7 @@ type Server struct {
 	catalogv1.UnimplementedCatalogServiceServer
 
 	store     Store
+	searches  *prometheus.CounterVec // by result
 	log       *slog.Logger
 	stop      chan struct{}
 	heartbeat time.Duration
@@ -38,8 +40,21 @@ type Server struct {
 
 // NewServer makes a server over a store.
 func NewServer(store Store, log *slog.Logger) *Server {
-	return &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+	searches := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "octavo_searches_total",
+		Help: "Searches for books, by whether anything was found.",
+	}, []string{"result"})
+	for _, result := range []string{found, nothing} {
+		searches.WithLabelValues(result) // 0 until it happens, not absent
+	}
+	return &Server{store: store, searches: searches, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
 }
+
+// Results of a search.
+const found, nothing = "found", "nothing"
+
+// Measure registers the service's metrics.
+func (s *Server) Measure(registry prometheus.Registerer) { registry.MustRegister(s.searches) }
 
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { catalogv1.RegisterCatalogServiceServer(r, s) }
@@ -142,8 +157,13 @@ func (s *Server) SearchBooks(ctx context.Context, req *catalogv1.SearchBooksRequ
 		return nil, err
 	}
 	books = query.Rank(books)
-	found := toProtos(books[:min(len(books), limit(req.GetMaxResults(), defaultResults, maxResults))])
-	return &catalogv1.SearchBooksResponse{Books: found[:fitting(found)]}, nil
+	result := found
+	if len(books) == 0 {
+		result = nothing
+	}
+	s.searches.WithLabelValues(result).Inc()
+	answer := toProtos(books[:min(len(books), limit(req.GetMaxResults(), defaultResults, maxResults))])
+	return &catalogv1.SearchBooksResponse{Books: answer[:fitting(answer)]}, nil
 }
 
 // ImportBooks implements the contract.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -263,6 +265,26 @@ func TestCategoriesAndPopularity(t *testing.T) {
 	list, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{PageSize: 1})
 	if err != nil || list.GetBooks()[0].GetId() != done.GetIds()[2] || list.GetBooks()[0].GetPopularity() != 5 {
 		t.Errorf("the most popular book is %v, %v", list.GetBooks(), err)
+	}
+}
+
+func TestSearchesAreCounted(t *testing.T) {
+	server, registry := newServer(t), prometheus.NewPedanticRegistry()
+	server.Measure(registry)
+	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
+	importBooks(t, client, book(1))
+	for _, query := range []string{"Book", "book 1", "zzzz", " "} { // the last one asks for nothing
+		if _, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: query}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP octavo_searches_total Searches for books, by whether anything was found.
+# TYPE octavo_searches_total counter
+octavo_searches_total{result="found"} 2
+octavo_searches_total{result="nothing"} 1
+`)); err != nil {
+		t.Error(err)
 	}
 }
 

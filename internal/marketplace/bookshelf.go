@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/octavo-books/octavo/internal/marketplace/cover"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
@@ -17,6 +19,8 @@ const maxKnown = 8192
 type bookshelf struct {
 	mu    sync.RWMutex
 	books map[int32]*view.Book
+
+	hits, misses prometheus.Counter // drawn before or not
 }
 
 func newBookshelf() *bookshelf {
@@ -29,11 +33,19 @@ func (b *bookshelf) find(id int32) *view.Book {
 	return b.books[id]
 }
 
+func (b *bookshelf) size() int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.books)
+}
+
 // put is the book with these facts, drawn now if it was not before.
 func (b *bookshelf) put(id int32, title string, authors []string, category *view.Category, year int32) *view.Book {
 	if book := b.find(id); book != nil && book.Title == title && book.Year == year && book.Category == category && slices.Equal(book.Authors, authors) {
+		b.hits.Inc()
 		return book
 	}
+	b.misses.Inc()
 	path := view.BookPath(id, title)
 	drawn := cover.Book{Title: title, Authors: authors}
 	if category != nil {

@@ -49,7 +49,8 @@ const writePatience = 3 * time.Second
 type shop struct {
 	Config
 	sessions   *session.Codec
-	without    *prometheus.CounterVec
+	metrics    *metrics
+	outages    outages
 	assets     *assets
 	categories *categories
 	known      *bookshelf
@@ -76,48 +77,33 @@ func New(c Config) (http.Handler, error) {
 	if c.Patience <= 0 {
 		c.Patience = 150 * time.Millisecond
 	}
-	s := &shop{Config: c, sessions: sessions, without: newWithout(c.Metrics), assets: assets, categories: newCategories(), known: newBookshelf()}
+	s := &shop{Config: c, sessions: sessions, assets: assets, categories: newCategories(), known: newBookshelf()}
+	s.metrics = newMetrics(c.Metrics, s.known)
 	return s.routes(), nil
-}
-
-// newWithout counts what pages had to do without. A page that lacks two
-// services counts for each.
-func newWithout(registry prometheus.Registerer) *prometheus.CounterVec {
-	without := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "octavo_pages_without_total",
-		Help: "Pages that had to do without a service, by service.",
-	}, []string{"service"})
-	for _, service := range []string{"catalog", "readers", "recommendations"} {
-		without.WithLabelValues(service) // 0 until it happens, not absent
-	}
-	if registry != nil {
-		registry.MustRegister(without)
-	}
-	return without
 }
 
 func (s *shop) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", s.page(s.home))
+	mux.Handle("GET /{$}", s.page("home", s.home))
 	for i := range s.categories.all {
-		mux.Handle("GET "+s.categories.all[i].Path, s.page(s.category(&s.categories.all[i])))
+		mux.Handle("GET "+s.categories.all[i].Path, s.page("category", s.category(&s.categories.all[i])))
 	}
-	mux.Handle("GET /book/{id}", s.page(s.book))
-	mux.Handle("GET /book/{id}/{title...}", s.page(s.book))
-	mux.Handle("POST /book/{id}/rate", s.page(s.rate))
-	mux.Handle("POST /book/{id}/shelf", s.page(s.shelve))
-	mux.Handle("GET /reader", s.page(s.picker))
-	mux.Handle("POST /reader", s.page(s.choose))
-	mux.Handle("GET /me", s.page(s.mine))
-	mux.Handle("GET /search", s.page(s.search))
-	mux.Handle("GET /how", s.page(s.how))
+	mux.Handle("GET /book/{id}", s.page("book", s.book))
+	mux.Handle("GET /book/{id}/{title...}", s.page("book", s.book))
+	mux.Handle("POST /book/{id}/rate", s.page("rate", s.rate))
+	mux.Handle("POST /book/{id}/shelf", s.page("shelve", s.shelve))
+	mux.Handle("GET /reader", s.page("readers", s.picker))
+	mux.Handle("POST /reader", s.page("choose", s.choose))
+	mux.Handle("GET /me", s.page("shelves", s.mine))
+	mux.Handle("GET /search", s.page("search", s.search))
+	mux.Handle("GET /how", s.page("how", s.how))
 	s.assets.register(mux)
-	mux.Handle("/", s.page(func(*visit) error {
+	mux.Handle("/", s.page("unknown", func(*visit) error {
 		return fault.New(fault.NotFound, "Nothing stands at this address. It may have been mistyped.")
 	}))
 
 	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(s.page(func(*visit) error {
+	sameOrigin.SetDenyHandler(s.page("refused", func(*visit) error {
 		return fault.New(fault.Denied, "This form was sent from another site, so nothing was changed. Open the page here and try again.")
 	}))
 	return secure(sameOrigin.Handler(mux))

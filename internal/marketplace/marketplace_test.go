@@ -661,7 +661,7 @@ func TestWithoutRecommendations(t *testing.T) {
 octavo_pages_without_total{service="catalog"} 0
 octavo_pages_without_total{service="readers"} 0
 octavo_pages_without_total{service="recommendations"} 3
-`)); err != nil {
+`), "octavo_pages_without_total"); err != nil {
 				t.Error(err)
 			}
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/a-h/templ"
@@ -36,11 +37,13 @@ type visit struct {
 	session session.Session
 	saved   string // the session as it came
 	notices []string
+	lacks   atomic.Bool // a service
 }
 
 // page turns a function that returns errors into a handler. It is the one
 // place where errors become pages.
-func (s *shop) page(show func(*visit) error) http.Handler {
+func (s *shop) page(kind string, show func(*visit) error) http.Handler {
+	whole, degraded := s.metrics.count(kind)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		v := &visit{shop: s, w: w, r: r}
@@ -52,6 +55,11 @@ func (s *shop) page(show func(*visit) error) http.Handler {
 		if err := show(v); err != nil {
 			v.fail(err)
 		}
+		if v.lacks.Load() {
+			degraded.Inc()
+		} else {
+			whole.Inc()
+		}
 	})
 }
 
@@ -60,15 +68,21 @@ func (v *visit) ask() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(v.r.Context(), v.shop.Patience)
 }
 
-// missing records that a page has to do without a service.
+// missing records that a page has to do without a service. It may be called
+// from several goroutines.
 func (v *visit) missing(service string, err error) {
-	level := slog.LevelWarn
+	log := v.shop.Log.With("service", service, "path", v.r.URL.Path, "error", err)
 	if v.r.Context().Err() != nil {
-		level = slog.LevelDebug // the visitor went away
-	} else {
-		v.shop.without.WithLabelValues(service).Inc()
+		log.DebugContext(v.r.Context(), "page without a service") // the visitor went away
+		return
 	}
-	v.shop.Log.Log(v.r.Context(), level, "page without a service", "service", service, "path", v.r.URL.Path, "error", err)
+	v.lacks.Store(true)
+	v.shop.metrics.without.WithLabelValues(service).Inc()
+	if pages, tell := v.shop.outages.tell(service, time.Now()); tell {
+		log.WarnContext(v.r.Context(), "page without a service", "pages", pages)
+	} else {
+		log.DebugContext(v.r.Context(), "page without a service")
+	}
 }
 
 func (v *visit) notice(text string) {
@@ -194,7 +208,13 @@ func (v *visit) fail(err error) {
 
 func (s *shop) logProblem(r *http.Request, problem fault.Problem, err error) {
 	level := slog.LevelInfo
-	if problem.Status >= http.StatusInternalServerError {
+	switch {
+	case problem.Status == http.StatusServiceUnavailable || problem.Status == http.StatusGatewayTimeout:
+		level = slog.LevelDebug
+		if _, tell := s.outages.tell("problem", time.Now()); tell {
+			level = slog.LevelWarn
+		}
+	case problem.Status >= http.StatusInternalServerError:
 		level = slog.LevelError
 	}
 	s.Log.Log(r.Context(), level, "problem", "method", r.Method, "path", r.URL.Path, "status", problem.Status, "error", err)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/octavo-books/octavo/fault"
@@ -27,6 +29,7 @@ type Server struct {
 	readersv1.UnimplementedReadersServiceServer
 
 	store     Store
+	accepted  [Removed + 1]prometheus.Counter // interactions by kind
 	log       *slog.Logger
 	stop      chan struct{}
 	heartbeat time.Duration
@@ -34,7 +37,23 @@ type Server struct {
 
 // NewServer makes a server over a store.
 func NewServer(store Store, log *slog.Logger) *Server {
-	return &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+	s := &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+	for kind := View; kind <= Removed; kind++ {
+		name := strings.ToLower(strings.TrimPrefix(readersv1.InteractionKind(kind).String(), "INTERACTION_KIND_"))
+		s.accepted[kind] = prometheus.NewCounter(prometheus.CounterOpts{
+			Name:        "octavo_interactions_accepted_total",
+			Help:        "Interactions that are in the log for certain, by kind. One that was sent again counts again.",
+			ConstLabels: prometheus.Labels{"kind": name},
+		})
+	}
+	return s
+}
+
+// Measure registers the service's metrics.
+func (s *Server) Measure(registry prometheus.Registerer) {
+	for kind := View; kind <= Removed; kind++ {
+		registry.MustRegister(s.accepted[kind])
+	}
 }
 
 // Register adds the service to a gRPC server.
@@ -130,6 +149,11 @@ func (s *Server) RecordInteractions(ctx context.Context, req *readersv1.RecordIn
 	position, recorded, err := s.store.Record(ctx, interactions)
 	if err != nil {
 		return nil, err
+	}
+	for i := range interactions {
+		if kind := interactions[i].Kind; kind >= View && kind <= Removed {
+			s.accepted[kind].Inc()
+		}
 	}
 	return &readersv1.RecordInteractionsResponse{Position: position, Recorded: recorded}, nil
 }

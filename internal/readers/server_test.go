@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -183,6 +184,36 @@ func TestImportRefuses(t *testing.T) {
 	}
 	if list, err := client.ListReaders(within(t), &readersv1.ListReadersRequest{}); err != nil || len(list.GetReaders()) > 0 {
 		t.Errorf("after refused imports there are %v, %v", list, err)
+	}
+}
+
+func TestInteractionsAreCounted(t *testing.T) {
+	server, registry := newServer(t), prometheus.NewPedanticRegistry()
+	server.Measure(registry)
+	client := readersv1.NewReadersServiceClient(chassistest.Serve(t, server.Register))
+	id := create(t, client)
+	record(t, client, want(id, 8), want(id, 9))
+	// All or none: an unknown reader is no interaction.
+	if _, err := client.RecordInteractions(within(t), &readersv1.RecordInteractionsRequest{
+		Interactions: []*readersv1.Interaction{want(id, 10), want(id+1, 8)},
+	}); err == nil {
+		t.Error("an unknown reader was recorded")
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatalf("%d metrics: %v", len(families), err)
+	}
+	if got := len(families[0].GetMetric()); got != 9 {
+		t.Errorf("%d kinds, want 9", got)
+	}
+	for _, m := range families[0].GetMetric() {
+		kind, expected := m.GetLabel()[0].GetValue(), 0.0
+		if kind == "want" {
+			expected = 2
+		}
+		if got := m.GetCounter().GetValue(); got != expected {
+			t.Errorf("%v of kind %s, want %v", got, kind, expected)
+		}
 	}
 }
 

@@ -68,9 +68,26 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 			}
 			return 0
 		}),
+		modelInfo{&s.models},
 		gauge("octavo_catalogue_books", "Books held in memory.", nil, func() float64 { return float64(s.catalogue.size()) }),
 		gauge("octavo_history_readers", "Readers whose history is held in memory.", nil, func() float64 { return float64(s.histories.Load().readers.Load()) }),
 		gauge("octavo_history_entries", "Books in all histories held in memory.", nil, func() float64 { return float64(s.histories.Load().entries.Load()) }),
 	)
 	return m
+}
+
+// modelInfo says which model is in use.
+type modelInfo struct{ models *holder }
+
+var modelInfoDesc = prometheus.NewDesc("octavo_model_info",
+	"1, with the model in use as labels; absent without one.", []string{"model", "version"}, nil)
+
+// Describe sends the metric's description.
+func (modelInfo) Describe(ch chan<- *prometheus.Desc) { ch <- modelInfoDesc }
+
+// Collect sends the metric's value.
+func (i modelInfo) Collect(ch chan<- prometheus.Metric) {
+	if used := i.models.current.Load(); used != nil {
+		ch <- prometheus.MustNewConstMetric(modelInfoDesc, prometheus.GaugeValue, 1, used.name, used.info.Version)
+	}
 }

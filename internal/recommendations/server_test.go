@@ -889,6 +889,15 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %v (there: %t), want %v", name, value, ok, want)
 		}
 	}
+	inUse := 0
+	for name := range got {
+		if strings.HasPrefix(name, "octavo_model_info ") && strings.HasSuffix(name, " "+w.model().GetModelVersion()) {
+			inUse++
+		}
+	}
+	if inUse != 1 {
+		t.Errorf("%d models %s are said to be in use: %v", inUse, w.model().GetModelVersion(), got)
+	}
 	if age := got["octavo_model_age_seconds"]; age <= 0 || age > 3600 {
 		t.Errorf("the model is %f s old", age)
 	}

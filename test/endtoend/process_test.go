@@ -200,22 +200,24 @@ func serve(t *testing.T, dataDir string) addresses {
 }
 
 // startServe starts octavo over a data folder; it writes its addresses to file.
-func startServe(t *testing.T, dataDir, file string) *process {
+func startServe(t *testing.T, dataDir, file string, more ...string) *process {
 	t.Helper()
-	return startServeFrom(t, binaries, dataDir, file)
+	return startServeFrom(t, binaries, dataDir, file, more...)
 }
 
-func startServeFrom(t *testing.T, folder, dataDir, file string) *process {
+func startServeFrom(t *testing.T, folder, dataDir, file string, more ...string) *process {
 	t.Helper()
-	return startFrom(t, folder, "octavo", "serve", "--data-dir", dataDir, "--addresses-file", file,
+	return startFrom(t, folder, "octavo", append([]string{
+		"serve", "--data-dir", dataDir, "--addresses-file", file,
 		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
-		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
+	}, more...)...)
 }
 
-func serveProcess(t *testing.T, dataDir string) (*process, addresses) {
+func serveProcess(t *testing.T, dataDir string, more ...string) (*process, addresses) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "addresses.json")
-	p := startServe(t, dataDir, file)
+	p := startServe(t, dataDir, file, more...)
 	var at addresses
 	until(t, firstStart, "octavo is ready", func() bool {
 		select {

@@ -41,6 +41,7 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	}
 	app.OnClose("catalog database", store.Close)
 	server := catalog.NewServer(store, app.Log())
+	server.Measure(app.Metrics())
 	app.Go("catalog", server.Run)
 	app.Allow(access)
 	return app.GRPC("catalog", s.Addr, nil, server.Register)

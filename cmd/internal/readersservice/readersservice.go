@@ -40,6 +40,7 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	}
 	app.OnClose("readers database", store.Close)
 	server := readers.NewServer(store, app.Log())
+	server.Measure(app.Metrics())
 	app.Go("readers", server.Run)
 	app.Allow(access)
 	return app.GRPC("readers", s.Addr, nil, server.Register)
