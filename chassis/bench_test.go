@@ -8,7 +8,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/chassis/tracing/tracingtest"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
 )
 
@@ -27,20 +30,63 @@ import (
 // of the servers that BenchmarkChain measures.
 const benchServer = "CHASSIS_BENCH_SERVER"
 
+// benchTraces is the one with the collector to export to.
+const benchTraces = "CHASSIS_BENCH_TRACES"
+
 // BenchmarkChain is what the chassis costs: the CPU time of a server process
 // per request, of grpc-go as it comes and of a server of the chassis, both with
 // a handler that only returns ten books. Each runs as a process of its own, so
 // that the load generator's time is not counted. The figure to read is
 // server-µs/op.
+//
+// Tuned is with the garbage collector as Octavo's programs set it. The servers
+// "to NAME" have the steps of the chain up to that one: the difference of two
+// rows is what a step costs. The last one exports one trace in a hundred.
 func BenchmarkChain(b *testing.B) {
-	for _, kind := range []string{"bare", "bare-tuned", "chassis", "chassis-tuned"} {
-		b.Run(kind, func(b *testing.B) { benchmarkServer(b, kind) })
+	kinds := []string{"bare", "bare-tuned", "chassis", "chassis-tuned", "no-step-tuned"}
+	for _, step := range chassis.ChainNames() {
+		if step != "handle" {
+			kinds = append(kinds, "to-"+step+"-tuned")
+		}
 	}
+	for _, kind := range kinds {
+		b.Run(kind, func(b *testing.B) { benchmarkServer(b, serverCommand(kind)) })
+	}
+	b.Run("chassis-traced-tuned", func(b *testing.B) {
+		_, url := tracingtest.NewGRPC(b)
+		cmd := serverCommand("chassis-tuned")
+		cmd.Env = append(cmd.Env, benchTraces+"="+url)
+		benchmarkServer(b, cmd)
+	})
 }
 
-func benchmarkServer(b *testing.B, kind string) {
+// BenchmarkLibraries is the same with the usual libraries in place of the
+// chassis, one by one and together. It builds the module test/bench/libraries.
+func BenchmarkLibraries(b *testing.B) {
+	server := filepath.Join(b.TempDir(), "libraries")
+	build := exec.Command("go", "build", "-C", filepath.Join("..", "test", "bench", "libraries"), "-o", server, ".")
+	if output, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build the server: %v\n%s", err, output)
+	}
+	for _, libraries := range [][]string{{}, {"otelgrpc"}, {"prometheus"}, {"logging"}, {"recovery"}, {"otelgrpc", "prometheus", "logging", "recovery"}} {
+		b.Run("tuned+"+strings.Join(libraries, "+"), func(b *testing.B) { benchmarkServer(b, exec.Command(server, libraries...)) })
+	}
+	b.Run("tuned+otelgrpc+collector", func(b *testing.B) {
+		_, url := tracingtest.NewGRPC(b)
+		cmd := exec.Command(server, "otelgrpc")
+		cmd.Env = append(os.Environ(), "TRACES="+url)
+		benchmarkServer(b, cmd)
+	})
+}
+
+// serverCommand is this test as one of its servers.
+func serverCommand(kind string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), benchServer+"="+kind)
+	return cmd
+}
+
+func benchmarkServer(b *testing.B, cmd *exec.Cmd) {
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe() // the server ends when it is closed
 	if err != nil {
@@ -146,12 +192,19 @@ func serveBenchmark(kind string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	if kind == "chassis" {
-		app, err := chassis.New("bench", "bench", chassis.Flags{LogLevel: "warn"}, os.Stderr)
+	if kind != "bare" {
+		flags := chassis.Flags{LogLevel: "warn", OTLPEndpoint: os.Getenv(benchTraces), TraceSample: 0.01}
+		app, err := chassis.New("bench", "bench", flags, os.Stderr)
 		if err != nil {
 			return err
 		}
-		addr, err := app.GRPC("bench", "127.0.0.1:0", nil, register)
+		addr, err := app.GRPC("bench", "127.0.0.1:0", nil, func(r grpc.ServiceRegistrar) {
+			if kind != "chassis" {
+				// -1 for no-step becomes 0.
+				r = chassis.CutChain(r, slices.Index(chassis.ChainNames(), strings.TrimPrefix(kind, "to-"))+1)
+			}
+			register(r)
+		})
 		if err != nil {
 			return err
 		}
