@@ -15,12 +15,30 @@ import (
 // withServices runs work with clients of the catalog and the readers of a data
 // folder: those of the octavo that is serving the folder, or, when none is, of
 // services started here for as long as the work takes.
-func withServices(ctx context.Context, dataDir string, work func(context.Context, *chassis.App, *peers.Peers) error) error {
-	app, err := chassis.New("octavo", program.Version(), chassis.Flags{LogLevel: "warn", LogFormat: "auto"}, os.Stderr)
-	if err != nil {
+func withServices(ctx context.Context, f workFlags, work func(context.Context, *chassis.App, *peers.Peers) error) error {
+	flags := chassis.Flags{LogLevel: "warn", LogFormat: "auto"}
+	folder, err := openDataFolder(f.DataDir)
+	running := errors.Is(err, errFolderInUse)
+	switch {
+	case running:
+		flags.TLS = f.TLS // what is started here is for this process alone
+	case err != nil:
 		return err
 	}
-	at, err := attach(ctx, app, dataDir)
+	app, err := chassis.New("octavo", program.Version(), flags, os.Stderr)
+	if err != nil {
+		if !running {
+			err = errors.Join(err, folder.Close())
+		}
+		return err
+	}
+	var at peers.Addresses
+	if running {
+		at, err = runningIn(f.DataDir)
+	} else {
+		app.OnClose("data folder", folder.Close)
+		at, err = startServices(ctx, app, folder)
+	}
 	if err != nil {
 		return errors.Join(err, app.Close())
 	}
@@ -31,15 +49,7 @@ func withServices(ctx context.Context, dataDir string, work func(context.Context
 	return program.Job(ctx, app, func(ctx context.Context) error { return work(ctx, app, clients) })
 }
 
-func attach(ctx context.Context, app *chassis.App, dataDir string) (peers.Addresses, error) {
-	folder, err := openDataFolder(dataDir)
-	if errors.Is(err, errFolderInUse) {
-		return runningIn(dataDir)
-	}
-	if err != nil {
-		return peers.Addresses{}, err
-	}
-	app.OnClose("data folder", folder.Close)
+func startServices(ctx context.Context, app *chassis.App, folder *dataFolder) (peers.Addresses, error) {
 	books, err := (&catalogservice.Service{Addr: "127.0.0.1:0", Database: folder.catalogDB()}).Add(ctx, app)
 	if err != nil {
 		return peers.Addresses{}, err

@@ -8,21 +8,29 @@ import (
 
 // dataFlags say where octavo keeps everything.
 type dataFlags struct {
-	DataDir string `env:"OCTAVO_DATA_DIR" default:"octavo-data" type:"path" help:"Folder of the databases and models, made when missing (${env})."`
+	DataDir string `env:"OCTAVO_DATA_DIR" default:"octavo-data" type:"path" group:"data" help:"Folder of the databases and models, made when missing (${env})."`
+}
+
+// workFlags are those of commands that work on a data folder, also while an
+// octavo serves it.
+type workFlags struct {
+	dataFlags   `embed:""`
+	chassis.TLS `embed:""`
 }
 
 // serveFlags are the settings of 'octavo serve'.
 type serveFlags struct {
 	dataFlags `embed:""`
 
-	HTTPAddr            string        `name:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the storefront (${env})."`
-	RecommendationsAddr string        `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address of the recommendations service (${env})."`
-	CatalogAddr         string        `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
-	ReadersAddr         string        `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
-	AddressesFile       string        `env:"OCTAVO_ADDRESSES_FILE" type:"path" help:"Write the addresses in use to this file as JSON once everything is ready (${env})."`
-	Demo                bool          `env:"OCTAVO_DEMO" default:"true" negatable:"" help:"Fill an empty data folder with the demo library and its simulated readers (${env})."`
-	TrainEvery          time.Duration `env:"OCTAVO_TRAIN_EVERY" default:"24h" help:"Train again this often when there is something new to learn from; 0 never (${env})."`
-	RefreshEvery        time.Duration `env:"OCTAVO_REFRESH_EVERY" default:"10m" help:"Take what is new into the model this often, without training all of it again; 0 never (${env})."`
+	HTTPAddr            string        `name:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" group:"addresses" help:"Address of the storefront (${env})."`
+	HTTPTLSDir          string        `name:"http-tls-dir" env:"OCTAVO_HTTP_TLS_DIR" type:"path" placeholder:"DIR" group:"tls" help:"Folder with the tls.crt and tls.key of the storefront, which is then over HTTPS. Changed files are taken up (${env})."`
+	RecommendationsAddr string        `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address of the recommendations service (${env})."`
+	CatalogAddr         string        `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
+	ReadersAddr         string        `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
+	AddressesFile       string        `env:"OCTAVO_ADDRESSES_FILE" type:"path" group:"addresses" help:"Write the addresses in use to this file as JSON once everything is ready (${env})."`
+	Demo                bool          `env:"OCTAVO_DEMO" default:"true" negatable:"" group:"data" help:"Fill an empty data folder with the demo library and its simulated readers (${env})."`
+	TrainEvery          time.Duration `env:"OCTAVO_TRAIN_EVERY" default:"24h" group:"data" help:"Train again this often when there is something new to learn from; 0 never (${env})."`
+	RefreshEvery        time.Duration `env:"OCTAVO_REFRESH_EVERY" default:"10m" group:"data" help:"Take what is new into the model this often, without training all of it again; 0 never (${env})."`
 
 	chassis.Flags `embed:""`
 }

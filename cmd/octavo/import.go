@@ -19,17 +19,17 @@ type importCommand struct {
 }
 
 type importGoodbooksCommand struct {
-	dataFlags `embed:""`
+	workFlags `embed:""`
 
 	Dir string `arg:"" type:"existingdir" help:"The folder."`
 }
 
 func (c *importGoodbooksCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.DataDir, importer.Goodbooks(c.Dir))
+	return runImport(ctx, c.workFlags, importer.Goodbooks(c.Dir))
 }
 
 type importCSVCommand struct {
-	dataFlags `embed:""`
+	workFlags `embed:""`
 
 	Files  []string          `arg:"" name:"file" type:"existingfile" help:"Files with a header each: of books, or of what readers did. Which it is shows in the columns."`
 	Source string            `default:"csv" help:"Name the records get. Files whose ids mean different things need different names."`
@@ -43,29 +43,29 @@ func (importCSVCommand) Help() string {
 }
 
 func (c *importCSVCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.DataDir, importer.CSV(importer.CSVOptions{Source: c.Source, Map: c.Map}, c.Files...))
+	return runImport(ctx, c.workFlags, importer.CSV(importer.CSVOptions{Source: c.Source, Map: c.Map}, c.Files...))
 }
 
 type importJSONCommand struct {
-	dataFlags `embed:""`
+	workFlags `embed:""`
 
 	File string `arg:"" type:"existingfile" help:"The file."`
 }
 
 func (c *importJSONCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.DataDir, importer.SeedJSON(c.File))
+	return runImport(ctx, c.workFlags, importer.SeedJSON(c.File))
 }
 
 type importDemoCommand struct {
-	dataFlags `embed:""`
+	workFlags `embed:""`
 }
 
 func (c *importDemoCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.DataDir, importer.Demo(demoReaders, demoSeed))
+	return runImport(ctx, c.workFlags, importer.Demo(demoReaders, demoSeed))
 }
 
-func runImport(ctx context.Context, dataDir string, source importer.Source) error {
-	return withServices(ctx, dataDir, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
+func runImport(ctx context.Context, f workFlags, source importer.Source) error {
+	return withServices(ctx, f, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
 		bars := newProgress(os.Stderr)
 		target := importer.Target{Catalog: clients.Catalog, Readers: clients.Readers}
 		report, err := importer.Load(ctx, target, source, importer.Options{Progress: bars.report})

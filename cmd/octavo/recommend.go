@@ -20,11 +20,13 @@ import (
 )
 
 type recommendCommand struct {
-	Addr       string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address of the recommendations service (${env})."`
+	Addr       string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address of the recommendations service (${env})."`
 	User       int32  `aliases:"reader" default:"0" help:"The reader; 0 is an anonymous one."`
 	Category   string `help:"Only this category, such as MYSTERY or science-fiction; all when left out."`
 	MaxResults int32  `default:"10" help:"How many books, 1 to 100."`
 	Format     string `enum:"table,json" default:"table" help:"table or json."`
+
+	chassis.TLS `embed:""`
 }
 
 func (recommendCommand) Help() string {
@@ -36,7 +38,7 @@ func (c *recommendCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	app, err := chassis.New("octavo", program.Version(), chassis.Flags{LogLevel: "error", LogFormat: "auto"}, os.Stderr)
+	app, err := chassis.New("octavo", program.Version(), chassis.Flags{TLS: c.TLS, LogLevel: "error", LogFormat: "auto"}, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func (c *recommendCommand) Run(ctx context.Context) error {
 			ReaderId: c.User, Category: category, MaxResults: c.MaxResults, MaxReasons: 3,
 		})
 		if fault.KindOf(err) == fault.Unavailable {
-			return fmt.Errorf("nothing answers at %s: start it with 'octavo serve', or name another address with --addr", c.Addr)
+			return fmt.Errorf("nothing answers at %s: start it with 'octavo serve', or name another address with --addr, or its certificates with --tls-dir (%s)", c.Addr, fault.Message(err))
 		}
 		if message := fault.Message(err); message != "" {
 			return errors.New(message)

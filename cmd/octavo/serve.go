@@ -65,7 +65,7 @@ func (c *serveCommand) compose(ctx context.Context, app *chassis.App, folder *da
 	at.Catalog = add(&catalogservice.Service{Addr: c.CatalogAddr, Database: folder.catalogDB()})
 	at.Readers = add(&readersservice.Service{Addr: c.ReadersAddr, Database: folder.readersDB()})
 	at.Recommendations = add(&recommendationsservice.Service{Addr: c.RecommendationsAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, Models: folder.models()})
-	at.HTTP = add(&marketplaceservice.Service{Addr: c.HTTPAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, RecommendationsAddr: at.Recommendations, SessionKeyFile: folder.sessionKey()})
+	at.HTTP = add(&marketplaceservice.Service{Addr: c.HTTPAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, RecommendationsAddr: at.Recommendations, SessionKeyFile: folder.sessionKey(), TLSDir: c.HTTPTLSDir})
 	if failure != nil {
 		return at, nil, failure
 	}
@@ -86,15 +86,22 @@ func (c *serveCommand) announce(folder *dataFolder, at peers.Addresses, out io.W
 	var text strings.Builder
 	text.WriteString("Octavo is ready.\n\n")
 	for _, line := range []struct{ what, where, how string }{
-		{"storefront", "http://" + at.HTTP, ""},
+		{"storefront", scheme(c.HTTPTLSDir != "") + at.HTTP, ""},
 		{"recommendations", at.Recommendations, "(gRPC)"},
 		{"catalog", at.Catalog, "(gRPC)"},
 		{"readers", at.Readers, "(gRPC)"},
-		{"admin", "http://" + at.Admin, "(metrics, health)"},
+		{"admin", scheme(c.AdminTLS) + at.Admin, "(metrics, health)"},
 	} {
 		fmt.Fprintf(&text, "  %-16s  %s  %s\n", line.what, line.where, line.how)
 	}
 	fmt.Fprintf(&text, "\n  %-16s  %s\n  stop with Ctrl-C\n", "data folder", folder.path)
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+func scheme(secure bool) string {
+	if secure {
+		return "https://"
+	}
+	return "http://"
 }

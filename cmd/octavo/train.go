@@ -12,7 +12,7 @@ import (
 )
 
 type trainCommand struct {
-	dataFlags `embed:""`
+	workFlags `embed:""`
 
 	trainerjob.Mode `embed:""`
 }
@@ -22,7 +22,7 @@ func (trainCommand) Help() string {
 }
 
 func (c *trainCommand) Run(ctx context.Context) error {
-	return withServices(ctx, c.DataDir, func(ctx context.Context, app *chassis.App, clients *peers.Peers) error {
+	return withServices(ctx, c.workFlags, func(ctx context.Context, app *chassis.App, clients *peers.Peers) error {
 		bars := newProgress(os.Stderr)
 		result, err := trainerjob.Run(ctx, app, modelsIn(c.DataDir), clients, c.Mode, bars.report)
 		bars.Close()

@@ -28,8 +28,8 @@ var access = chassis.Access{
 
 // Service is the catalog service with its settings.
 type Service struct {
-	Addr     string `aliases:"catalog-addr" env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address to listen on (${env})."`
-	Database string `name:"db" env:"OCTAVO_CATALOG_DB" default:"octavo-data/catalog.db" type:"path" help:"SQLite database of the books, made when missing (${env})."`
+	Addr     string `aliases:"catalog-addr" env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address to listen on (${env})."`
+	Database string `name:"db" env:"OCTAVO_CATALOG_DB" default:"octavo-data/catalog.db" type:"path" group:"data" help:"SQLite database of the books, made when missing (${env})."`
 }
 
 // Add adds the service, over its database, to the app. It returns the address

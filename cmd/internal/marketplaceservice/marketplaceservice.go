@@ -15,11 +15,12 @@ import (
 
 // Service is the storefront with its settings.
 type Service struct {
-	Addr                string `aliases:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address to listen on for browsers (${env})."`
-	CatalogAddr         string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
-	ReadersAddr         string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
-	RecommendationsAddr string `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address of the recommendations service (${env})."`
-	SessionKeyFile      string `env:"OCTAVO_SESSION_KEY_FILE" default:"octavo-data/session.key" type:"path" help:"File with the key that signs visitors' cookies, made when missing. All replicas need the same (${env})."`
+	Addr                string `aliases:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" group:"addresses" help:"Address to listen on for browsers (${env})."`
+	TLSDir              string `name:"http-tls-dir" env:"OCTAVO_HTTP_TLS_DIR" type:"path" placeholder:"DIR" group:"tls" help:"Folder with the tls.crt and tls.key that browsers see: pages are then over HTTPS. Changed files are taken up (${env})."`
+	CatalogAddr         string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
+	ReadersAddr         string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
+	RecommendationsAddr string `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address of the recommendations service (${env})."`
+	SessionKeyFile      string `env:"OCTAVO_SESSION_KEY_FILE" default:"octavo-data/session.key" type:"path" group:"data" help:"File with the key that signs visitors' cookies, made when missing. All replicas need the same (${env})."`
 }
 
 // Add adds the storefront to the app. It returns the address it listens on.
@@ -43,6 +44,9 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the storefront: %w", err)
+	}
+	if s.TLSDir != "" {
+		return app.HTTPS("http", s.Addr, s.TLSDir, handler)
 	}
 	return app.HTTP("http", s.Addr, handler)
 }

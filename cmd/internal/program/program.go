@@ -55,6 +55,16 @@ func (s *server) Run(ctx context.Context) error {
 	return app.Run(ctx)
 }
 
+// groups are the groups of settings in --help and in the reference.
+var groups = []kong.Group{
+	{Key: "addresses", Title: "Addresses:"},
+	{Key: "data", Title: "Data:"},
+	{Key: "tls", Title: "TLS:"},
+	{Key: "telemetry", Title: "Telemetry:"},
+	{Key: "logging", Title: "Logging:"},
+	{Key: "shutdown", Title: "Shutdown:"},
+}
+
 // Main parses the command line into flags, a pointer to a kong struct, and
 // runs it until it ends or the process is told to stop. It returns the exit
 // code: 0, 1 for a failure, 2 for a wrong command line. The admin port listens
@@ -71,6 +81,7 @@ func Main(name, description, adminAddr string, flags any) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.WithHyphenPrefixedParameters(true),
 		kong.Vars{"admin_addr": adminAddr},
+		kong.ExplicitGroups(groups),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
@@ -108,7 +119,7 @@ func refuseUnknownEnvironment(environ []string) error {
 	for _, entry := range environ {
 		key, _, _ := strings.Cut(entry, "=")
 		if strings.HasPrefix(key, "OCTAVO_") && !slices.Contains(environment, key) {
-			return fmt.Errorf("the environment variable %s is no setting of Octavo; unset it, or see --help for those there are", key)
+			return fmt.Errorf("the environment variable %s is no setting of Octavo%s; unset it, or see --help for those there are", key, didYouMean(key, environment))
 		}
 	}
 	return nil
@@ -126,6 +137,7 @@ var environment = []string{
 	"OCTAVO_DATA_DIR",
 	"OCTAVO_DEMO",
 	"OCTAVO_HTTP_ADDR",
+	"OCTAVO_HTTP_TLS_DIR",
 	"OCTAVO_LOG_FORMAT",
 	"OCTAVO_LOG_LEVEL",
 	"OCTAVO_MODELS_DIR",

@@ -27,8 +27,8 @@ var access = chassis.Access{
 
 // Service is the readers service with its settings.
 type Service struct {
-	Addr     string `aliases:"readers-addr" env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address to listen on (${env})."`
-	Database string `name:"db" env:"OCTAVO_READERS_DB" default:"octavo-data/readers.db" type:"path" help:"SQLite database of the readers and their log, made when missing (${env})."`
+	Addr     string `aliases:"readers-addr" env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address to listen on (${env})."`
+	Database string `name:"db" env:"OCTAVO_READERS_DB" default:"octavo-data/readers.db" type:"path" group:"data" help:"SQLite database of the readers and their log, made when missing (${env})."`
 }
 
 // Add adds the service, over its database, to the app. It returns the address

@@ -27,10 +27,10 @@ var access = chassis.Access{
 
 // Service is the recommendations service with its settings.
 type Service struct {
-	Addr        string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" help:"Address to listen on (${env})."`
-	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
-	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
-	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" help:"Folder of the published models (${env})."`
+	Addr        string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address to listen on (${env})."`
+	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
+	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
+	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" group:"data" help:"Folder of the published models (${env})."`
 }
 
 // Add adds the service, over its model folder, to the app. It returns the

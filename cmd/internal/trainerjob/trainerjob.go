@@ -20,9 +20,9 @@ import (
 
 // Flags are the settings of the trainer program.
 type Flags struct {
-	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" help:"Address of the catalog service (${env})."`
-	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" help:"Address of the readers service (${env})."`
-	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" help:"Folder to publish the model in; parts of models are in its folder 'parts' (${env})."`
+	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
+	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
+	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" group:"data" help:"Folder to publish the model in; parts of models are in its folder 'parts' (${env})."`
 
 	Mode `embed:""`
 
