@@ -28,7 +28,7 @@ const adminIndex = `%s %s
 // newAdmin listens on the port for operators. It shows profiles. Without TLS it
 // asks nobody who they are: it belongs on loopback or a closed network.
 func (a *App) newAdmin(addr string) (*httpServer, error) {
-	listener, err := a.listenAdmin(addr)
+	listener, err := a.flags.listenAdmin(addr)
 	if err != nil {
 		return nil, err
 	}

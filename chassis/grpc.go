@@ -59,7 +59,7 @@ type grpcServer struct {
 // nil means always ready. It drives the health of the server as a whole and of
 // each service on it.
 func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.ServiceRegistrar)) (net.Addr, error) {
-	listener, err := a.listen(name, addr, a.certs != nil)
+	listener, err := a.flags.listen(name, addr, a.certs != nil)
 	if err != nil {
 		return nil, err
 	}

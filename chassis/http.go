@@ -48,7 +48,7 @@ func (a *App) HTTP(name, addr string, h http.Handler) (net.Addr, error) {
 }
 
 func (a *App) serveHTTP(name, addr string, public *certs.Folder, h http.Handler) (net.Addr, error) {
-	listener, err := a.listen(name, addr, public != nil)
+	listener, err := a.flags.listen(name, addr, public != nil)
 	if err != nil {
 		return nil, err
 	}

@@ -105,9 +105,9 @@ func (s *httpServer) useTLS(folder *certs.Folder) {
 
 // listen listens on a TCP address. One that other machines can reach has to be
 // protected, or asked for.
-func (a *App) listen(name, addr string, protected bool) (net.Listener, error) {
+func (f Flags) listen(name, addr string, protected bool) (net.Listener, error) {
 	listener, err := listen(name, addr)
-	if err != nil || protected || a.flags.Plaintext || onLoopback(listener) {
+	if err != nil || protected || f.Plaintext || onLoopback(listener) {
 		return listener, err
 	}
 	listener.Close()
@@ -118,9 +118,9 @@ func (a *App) listen(name, addr string, protected bool) (net.Listener, error) {
 	return nil, fmt.Errorf("%s would listen on %s without TLS, where other machines can reach it: give it certificates with --%s, or say --plaintext if the network is closed or a proxy has TLS", name, addr, flag)
 }
 
-func (a *App) listenAdmin(addr string) (net.Listener, error) {
+func (f Flags) listenAdmin(addr string) (net.Listener, error) {
 	listener, err := listen("admin", addr)
-	if err != nil || a.flags.AdminTLS || a.flags.AdminExposed || onLoopback(listener) {
+	if err != nil || f.AdminTLS || f.AdminExposed || onLoopback(listener) {
 		return listener, err
 	}
 	listener.Close()

@@ -56,7 +56,7 @@ func openDataFolder(path string) (*dataFolder, error) {
 }
 
 func (f *dataFolder) checkFormat() error {
-	path := filepath.Join(f.path, "VERSION")
+	path := f.versionFile()
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.WriteFile(path, fmt.Appendln(nil, folderFormat), 0o600)
@@ -74,10 +74,11 @@ func (f *dataFolder) checkFormat() error {
 	return nil
 }
 
-func (f *dataFolder) catalogDB() string  { return filepath.Join(f.path, "catalog.db") }
-func (f *dataFolder) readersDB() string  { return filepath.Join(f.path, "readers.db") }
-func (f *dataFolder) models() string     { return modelsIn(f.path) }
-func (f *dataFolder) sessionKey() string { return filepath.Join(f.path, "session.key") }
+func (f *dataFolder) versionFile() string { return filepath.Join(f.path, "VERSION") }
+func (f *dataFolder) catalogDB() string   { return filepath.Join(f.path, "catalog.db") }
+func (f *dataFolder) readersDB() string   { return filepath.Join(f.path, "readers.db") }
+func (f *dataFolder) models() string      { return modelsIn(f.path) }
+func (f *dataFolder) sessionKey() string  { return filepath.Join(f.path, "session.key") }
 
 // demoMark is a file that is there while the demo library is being imported.
 func (f *dataFolder) demoMark() string { return filepath.Join(f.path, "importing-demo") }

@@ -18,6 +18,7 @@ type commands struct {
 	Evaluate  evaluateCommand  `cmd:"" help:"Measure the recommender on data that is split into training and test."`
 	Recommend recommendCommand `cmd:"" help:"Ask a running Octavo for books."`
 	Models    modelsCommand    `cmd:"" help:"List the published models, or go back to the one before."`
+	Config    configCommand    `cmd:"" help:"Look at the settings."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 

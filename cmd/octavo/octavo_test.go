@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"flag"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
 	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
 	"github.com/octavo-books/octavo/cmd/internal/program"
@@ -34,6 +37,47 @@ func TestEverySettingIsKnownToEveryProgram(t *testing.T) {
 	slices.Sort(declared)
 	if want, got := slices.Compact(declared), program.Environment(); !slices.Equal(got, want) {
 		t.Errorf("the programs know\n%v\nbut the flags declare\n%v", got, want)
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/reference/configuration.md again")
+
+// TestTheReferenceIsCurrent: what --help says is what is written for reading.
+func TestTheReferenceIsCurrent(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("# Settings\n\nWritten by `go test ./cmd/octavo -run TestTheReferenceIsCurrent -update` from what `--help` says.\n\n" +
+		"A flag on the command line comes before the variable in the environment, which comes before the default. What is misspelt is refused. `octavo config check`, and `--check-config` of each single program, print the settings in use with where each comes from, and try all that they name.\n\n" +
+		"Secrets are in files: a setting has the file's name, never the secret.\n")
+	for _, p := range []struct {
+		name, admin string
+		flags       any
+	}{
+		{"octavo serve", "127.0.0.1:9090", &serveFlags{}},
+		{"catalog", "127.0.0.1:9092", &catalogservice.Service{}},
+		{"readers", "127.0.0.1:9093", &readersservice.Service{}},
+		{"recommendations", "127.0.0.1:9091", &recommendationsservice.Service{}},
+		{"marketplace", "127.0.0.1:9094", &marketplaceservice.Service{}},
+		{"trainer", "", &trainerjob.Flags{}},
+		{"every program", "", &chassis.Flags{}},
+	} {
+		parser, err := kong.New(p.flags, kong.Vars{"admin_addr": p.admin}, kong.NoDefaultHelp())
+		if err != nil {
+			t.Fatal(err)
+		}
+		program.DescribeSettings(&text, p.name, parser.Model.Flags)
+	}
+	const path = "../../docs/reference/configuration.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(written) != text.String() {
+		t.Error("docs/reference/configuration.md is not what --help says: go test ./cmd/octavo -run TestTheReferenceIsCurrent -update")
 	}
 }
 

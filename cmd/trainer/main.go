@@ -6,15 +6,27 @@ import (
 	"context"
 	"os"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
 )
 
-type flags struct{ trainerjob.Flags }
+type flags struct {
+	trainerjob.Flags
+	program.CheckFlag
+}
 
-func (f *flags) Run(ctx context.Context) error {
+func (f *flags) Run(ctx context.Context, k *kong.Context) error {
+	if f.CheckConfig {
+		return program.Check(os.Stdout, k, f.Flags.Flags, func(r *program.Report) {
+			r.Peer("--catalog-addr", f.CatalogAddr)
+			r.Peer("--readers-addr", f.ReadersAddr)
+			r.Writable("--models-dir", f.Models, nil)
+		})
+	}
 	app, err := chassis.New("trainer", program.Version(), f.Flags.Flags, os.Stderr)
 	if err != nil {
 		return err

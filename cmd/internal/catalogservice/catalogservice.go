@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/program"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	"github.com/octavo-books/octavo/internal/catalog"
 	"github.com/octavo-books/octavo/internal/catalog/sqlite"
@@ -45,4 +46,10 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	app.Go("catalog", server.Run)
 	app.Allow(access)
 	return app.GRPC("catalog", s.Addr, nil, server.Register)
+}
+
+// Check tries what Add needs.
+func (s *Service) Check(r *program.Report) {
+	r.GRPC("--addr", "catalog", s.Addr)
+	r.Writable("--db", s.Database, program.SQLite(s.Database))
 }

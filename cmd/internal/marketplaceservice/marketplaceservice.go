@@ -50,3 +50,15 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	}
 	return app.HTTP("http", s.Addr, handler)
 }
+
+// Check tries what Add needs.
+func (s *Service) Check(r *program.Report) {
+	r.HTTP("--addr", s.Addr, s.TLSDir)
+	r.Peer("--catalog-addr", s.CatalogAddr)
+	r.Peer("--readers-addr", s.ReadersAddr)
+	r.Peer("--recommendations-addr", s.RecommendationsAddr)
+	r.Writable("--session-key-file", s.SessionKeyFile, func() error {
+		_, err := SessionKey(s.SessionKeyFile)
+		return err
+	})
+}

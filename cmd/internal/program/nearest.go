@@ -14,7 +14,7 @@ func didYouMean(word string, known []string) string {
 	if nearest == "" {
 		return ""
 	}
-	return ", did you mean " + nearest + "?"
+	return " (did you mean " + nearest + "?)"
 }
 
 // distance is how many letters have to be changed, added or removed to make b

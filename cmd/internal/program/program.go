@@ -41,10 +41,14 @@ type server struct {
 
 	Service       Service `embed:""`
 	chassis.Flags `embed:""`
+	CheckFlag     `embed:""`
 }
 
 // Run is called by kong.
-func (s *server) Run(ctx context.Context) error {
+func (s *server) Run(ctx context.Context, k *kong.Context) error {
+	if s.CheckConfig {
+		return s.check(k)
+	}
 	app, err := chassis.New(s.name, Version(), s.Flags, os.Stderr)
 	if err != nil {
 		return err

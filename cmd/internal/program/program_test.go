@@ -12,7 +12,8 @@ func TestUnknownSettingsInTheEnvironmentAreRefused(t *testing.T) {
 	}{
 		"nothing of ours":      {environ: []string{"HOME=/", "OCTAVOX=1"}},
 		"a setting":            {environ: []string{"OCTAVO_HTTP_ADDR=127.0.0.1:0"}},
-		"a misspelt setting":   {environ: []string{"HOME=/", "OCTAVO_HTP_ADDR=127.0.0.1:0"}, refused: "OCTAVO_HTP_ADDR"},
+		"a misspelt setting":   {environ: []string{"HOME=/", "OCTAVO_HTP_ADDR=127.0.0.1:0"}, refused: "OCTAVO_HTP_ADDR is no setting of Octavo (did you mean OCTAVO_HTTP_ADDR?)"},
+		"nothing like it":      {environ: []string{"OCTAVO_QQQQQQQQQQ=1"}, refused: "OCTAVO_QQQQQQQQQQ is no setting of Octavo;"},
 		"a setting in capital": {environ: []string{"OCTAVO_http_addr=x"}, refused: "OCTAVO_http_addr"},
 	} {
 		t.Run(name, func(t *testing.T) {

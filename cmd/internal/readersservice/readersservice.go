@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/program"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
@@ -44,4 +45,10 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	app.Go("readers", server.Run)
 	app.Allow(access)
 	return app.GRPC("readers", s.Addr, nil, server.Register)
+}
+
+// Check tries what Add needs.
+func (s *Service) Check(r *program.Report) {
+	r.GRPC("--addr", "readers", s.Addr)
+	r.Writable("--db", s.Database, program.SQLite(s.Database))
 }

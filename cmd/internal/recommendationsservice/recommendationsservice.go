@@ -9,6 +9,7 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
+	"github.com/octavo-books/octavo/cmd/internal/program"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
 	"github.com/octavo-books/octavo/internal/modelstore"
@@ -54,4 +55,12 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	app.Go("recommendations", server.Run)
 	app.Allow(access)
 	return app.GRPC("recommendations", s.Addr, server.Ready, server.Register)
+}
+
+// Check tries what Add needs.
+func (s *Service) Check(r *program.Report) {
+	r.GRPC("--addr", "recommendations", s.Addr)
+	r.Peer("--catalog-addr", s.CatalogAddr)
+	r.Peer("--readers-addr", s.ReadersAddr)
+	r.Writable("--models-dir", s.Models, nil)
 }
