@@ -64,7 +64,7 @@ func BenchmarkChain(b *testing.B) {
 // chassis, one by one and together. It builds the module test/bench/libraries.
 func BenchmarkLibraries(b *testing.B) {
 	server := filepath.Join(b.TempDir(), "libraries")
-	build := exec.Command("go", "build", "-C", filepath.Join("..", "test", "bench", "libraries"), "-o", server, ".")
+	build := exec.Command("go", "build", "-C", filepath.Join("..", "test", "bench", "libraries"), "-mod=mod", "-o", server, ".")
 	if output, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build the server: %v\n%s", err, output)
 	}

@@ -1,7 +1,6 @@
 // Package tracingtest receives spans in a test: the trace service of OTLP over
 // gRPC and over HTTP, from OpenTelemetry's generated code. It keeps everything
-// it is sent. The real collector's receiver is tested against in
-// test/collector.
+// it is sent.
 package tracingtest
 
 import (
