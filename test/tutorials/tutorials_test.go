@@ -209,7 +209,7 @@ func edit(t *testing.T, path string, b block) int {
 		t.Fatal(err)
 	}
 	added := 0
-	for _, hunk := range strings.Split(b.text, "@@\n") {
+	for hunk := range strings.SplitSeq(b.text, "@@\n") {
 		var before, after strings.Builder
 		for line := range strings.Lines(hunk) {
 			switch line[0] {
@@ -296,7 +296,7 @@ func copyRepository(t *testing.T) string {
 		t.Fatalf("git ls-files: %v", err)
 	}
 	copied := filepath.Join(t.TempDir(), "octavo")
-	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 		content, err := os.ReadFile(filepath.Join(root, name))
 		if os.IsNotExist(err) {
 			continue // deleted and not committed yet
