@@ -28,6 +28,7 @@ type Models interface {
 type model struct {
 	*recommender.Model
 	info      recommender.Info
+	weights   recommender.Weights
 	name      string
 	published time.Time
 
@@ -184,7 +185,11 @@ func load(name, path string) (*model, error) {
 	if err := opened.Check(); err != nil {
 		return nil, errors.Join(fmt.Errorf("check: %w", err), opened.Close())
 	}
-	m := &model{Model: opened, info: opened.Info(), name: name, published: file.ModTime()}
+	weights, err := opened.Weights()
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	m := &model{Model: opened, info: opened.Info(), weights: weights, name: name, published: file.ModTime()}
 	m.users.Store(1)
 	return m, nil
 }

@@ -279,6 +279,15 @@ func (c *session) read(q *question) {
 	}
 	c.own, c.strangers = c.own[:0], c.strangers[:0]
 	c.exclude, c.barred = c.exclude[:0], c.barred[:0]
+	weights := &usualWeights
+	if c.model != nil {
+		weights = &c.model.weights
+	}
+	var ratings recommender.Ratings
+	for _, e := range c.entries {
+		ratings.Add(*e.state.opinion())
+	}
+	mean := ratings.Mean()
 	recent := len(q.recent)
 	first, liked := len(c.entries), 0
 	for first > 0 && liked < maxOwn-recent {
@@ -293,8 +302,8 @@ func (c *session) read(q *question) {
 		if opinion.Seen {
 			c.bar(e.book, index, known)
 		}
-		if i >= first && opinion.Weight > 0 && !slices.Contains(q.recent, e.book) {
-			c.count(e.book, index, known, opinion.Weight)
+		if i >= first && !slices.Contains(q.recent, e.book) {
+			c.count(e.book, index, known, weights.Of(*opinion, mean))
 		}
 	}
 	for i, id := range q.recent {
@@ -305,8 +314,8 @@ func (c *session) read(q *question) {
 		weight := recentWeight
 		if at := slices.IndexFunc(c.entries, func(e entry) bool { return e.book == id }); at >= 0 {
 			opinion := c.entries[at].state.opinion()
-			if weight = max(weight, opinion.Weight); opinion.Seen && opinion.Weight == 0 {
-				continue // a glance does not undo a dislike
+			if weight = max(weight, weights.Of(*opinion, mean)); opinion.Disliked() {
+				weight = weights.Of(*opinion, mean) // a glance does not undo a dislike
 			}
 		}
 		c.count(id, index, known, weight)
@@ -323,11 +332,15 @@ func (c *session) read(q *question) {
 	}
 }
 
-// count makes a book one of the reader's own.
+// usualWeights are those of a reader's own books without a model.
+var usualWeights = recommender.DefaultWeights()
+
+// count makes a book one of the reader's own. What a book pushes down only a
+// model knows.
 func (c *session) count(id, index int32, known bool, weight float32) {
-	if known {
+	if known && weight != 0 {
 		c.own = append(c.own, recommender.Own{Book: index, Weight: weight})
-	} else {
+	} else if weight > 0 {
 		c.strangers = append(c.strangers, stranger{book: id, weight: weight})
 	}
 }
@@ -367,7 +380,7 @@ func (c *session) favourite(n int) uint8 {
 	var weights [categories]float32
 	for _, own := range c.own {
 		if b := c.book(own.Book); b != nil && b.category != 0 {
-			weights[b.category] += own.Weight
+			weights[b.category] += max(own.Weight, 0)
 		}
 	}
 	for {
@@ -490,7 +503,7 @@ func (c *session) gatherLiked() {
 		if len(c.liked) == mostLiked {
 			return
 		}
-		if b := c.book(own.Book); b != nil {
+		if b := c.book(own.Book); b != nil && own.Weight > 0 {
 			c.liked = append(c.liked, liked{book: b, weight: own.Weight})
 		}
 	}

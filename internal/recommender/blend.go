@@ -36,20 +36,21 @@ type blender struct {
 }
 
 // blend adds to p which further parts count and how much, those that pay, and
-// to the metrics what the parts reach alone. got is what p reached before. The
-// factors of the trial are left in t.start.
-func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options, metrics map[string]float64) (Parameters, quality, error) {
-	if len(t.probes) < fewestJudges || o.Parameters != nil && p.Regression == 0 && p.Factors == 0 {
-		if o.Parameters == nil {
-			p.Regression, p.Factors = 0, 0
-		}
-		return p, got, nil
-	}
+// to the metrics what the parts reach alone. got is what p reached before. It
+// returns what the parameters reach, and the model of the trial that does. The
+// factors are left in t.start.
+func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options, metrics map[string]float64) (Parameters, quality, *Model, error) {
 	near, err := link(ctx, t.matrix, p, t.workers, byIndex, nil,
 		func(j int) bool { return t.counts[j].book != nil },
 		func(_, j int) row { return t.counts[j] })
 	if err != nil {
-		return p, got, err
+		return p, got, nil, err
+	}
+	if len(t.probes) < fewestJudges || o.Parameters != nil && p.Regression == 0 && p.Factors == 0 {
+		if o.Parameters == nil {
+			p.Regression, p.Factors = 0, 0
+		}
+		return p, got, newModel(t.trial.data, t.matrix, near, nil, p), nil
 	}
 	t.counts, t.tried = nil, nil // their memory is needed
 	b := &blender{t: t, p: p, seed: o.Seed, near: near, prior: p.popularity(t.matrix.bookSize)}
@@ -59,14 +60,14 @@ func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options,
 		err = b.learn(ctx)
 	}
 	if err != nil {
-		return p, got, err
+		return p, got, nil, err
 	}
 	if err := b.judge(ctx, o.Parameters == nil, got, metrics); err != nil {
-		return p, got, err
+		return p, got, nil, err
 	}
 	p = b.p
 	if p.Regression == 0 && p.Factors == 0 {
-		return p, got, nil
+		return p, got, newModel(t.trial.data, t.matrix, near, nil, p), nil
 	}
 	blended := b.near
 	if p.Regression > 0 {
@@ -76,8 +77,9 @@ func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options,
 	if p.Factors > 0 {
 		f, t.start = b.factors, b.factors
 	}
-	got, err = t.measure(ctx, newModel(t.trial.data, t.matrix, blended, f, p))
-	return p, got, err
+	m := newModel(t.trial.data, t.matrix, blended, f, p)
+	got, err = t.measure(ctx, m)
+	return p, got, m, err
 }
 
 // learn learns the parts that the parameters ask for.

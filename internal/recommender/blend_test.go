@@ -42,7 +42,7 @@ func square(n int) [][]float64 {
 // everything weighs all entries by the default parameters.
 func everything(d *Dataset) *matrix {
 	p := defaultParameters(Liked)
-	return newMatrix(d, func(e int) float32 { return d.weigh(p, e) })
+	return newMatrix(d, d.weights(p))
 }
 
 // TestFoldingInIsLearning: the place that a reader is given by products of
@@ -292,12 +292,13 @@ func TestABlendDoesNotDependOnTheWorkers(t *testing.T) {
 func TestSheetsRankAsTheModelDoes(t *testing.T) {
 	data := NewDataset(shop(400, 150, 12, 8))
 	p := blended()
+	p.Against = 0 // chosen last, by the model itself
 	tuner := &tuner{trial: holdOut(data, Liked, 1), workers: 2, tried: map[Parameters]quality{}}
 	if _, err := tuner.try(context.Background(), p); err != nil {
 		t.Fatal(err)
 	}
 	metrics := map[string]float64{}
-	_, got, err := tuner.blend(context.Background(), p, quality{}, Options{Parameters: &p}, metrics)
+	_, got, _, err := tuner.blend(context.Background(), p, quality{}, Options{Parameters: &p}, metrics)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,9 +345,9 @@ func TestTheGateRefusesABlendThatIsNoBetterThanAPart(t *testing.T) {
 	}
 }
 
-// TestADislikedBookSpeaksForNothing, in no part of a blend: not as a neighbour,
-// not in the regression, and the factors place the reader as if it were not
-// there.
+// TestADislikedBookSpeaksForNothing, in no part of a blend, where nothing is set
+// against it: not as a neighbour, not in the regression, and the factors place
+// the reader as if it were not there.
 func TestADislikedBookSpeaksForNothing(t *testing.T) {
 	p := blended()
 	m, err := Train(context.Background(), NewDataset(shop(300, 100, 10, 2)), Options{Parameters: &p})

@@ -16,22 +16,27 @@ type Dataset struct {
 	// [rows[r], rows[r+1]).
 	rows    []int
 	book    []int32
-	weight  []float32
+	weight  []float32 // Opinion.Weight, or of a rated book the stars above the reader's mean
 	marks   []mark
 	entries int64 // events folded
 }
 
-// mark is what an opinion says beside its weight.
+// mark is what an opinion says beside its weight, and in the upper bits the kind
+// it has without its rating.
 type mark uint8
 
 const (
 	seen mark = 1 << iota
 	disliked
 	rated
+
+	markBits = iota
 )
 
+func (m mark) kind() Kind { return Kind(m >> markBits) }
+
 func (o Opinion) marks() mark {
-	var m mark
+	m := mark(o.kind()) << markBits
 	if o.Seen {
 		m |= seen
 	}
@@ -44,16 +49,37 @@ func (o Opinion) marks() mark {
 	return m
 }
 
-// weigh is what an entry weighs under p.
-func (d *Dataset) weigh(p Parameters, entry int) float32 {
-	switch {
-	case d.marks[entry]&disliked != 0:
-		return float32(p.Disliked)
-	case d.marks[entry]&rated != 0:
-		return max(1+float32(p.Stars)*(d.weight[entry]-1), 0.1)
-	default:
-		return d.weight[entry]
+// weights returns what an entry weighs under p.
+func (d *Dataset) weights(p Parameters) func(entry int) float32 {
+	w := p.Weights()
+	return func(entry int) float32 {
+		switch m := d.marks[entry]; {
+		case m&disliked != 0:
+			return w.disliked
+		case m&rated != 0:
+			return w.rated(d.weight[entry])
+		default:
+			return w.kinds[m.kind()]
+		}
 	}
+}
+
+// varied reports whether unrated opinions differ in their kind, and whether any
+// are rated.
+func (d *Dataset) varied() (kinds, ratings bool) {
+	var first Kind
+	for _, m := range d.marks {
+		switch {
+		case m&rated != 0:
+			ratings = true
+		case m&disliked != 0:
+		case first == 0:
+			first = m.kind()
+		case m.kind() != first:
+			kinds = true
+		}
+	}
+	return kinds, ratings
 }
 
 // NewDataset folds the events, given in the order of the log. The catalogue is
@@ -125,9 +151,16 @@ func (d *Dataset) fold(events []Event) {
 		slices.SortFunc(own, func(a, b folded) int {
 			return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.last, b.last))
 		})
+		var ratings Ratings
+		for _, o := range own {
+			ratings.Add(o.Opinion)
+		}
 		for _, o := range own {
 			if !o.Seen && o.Weight == 0 {
 				continue
+			}
+			if o.Rating > 0 {
+				o.Weight = o.Rating - ratings.Mean()
 			}
 			d.book = append(d.book, o.book)
 			d.weight = append(d.weight, o.Weight)

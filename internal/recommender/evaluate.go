@@ -106,7 +106,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 	}
 	var err error
 	e.Popularity, _, err = v.run(ctx, "ranking by popularity", nil, func() (*Model, Parameters, error) {
-		m := newMatrix(train, func(entry int) float32 { return train.weigh(cosine, entry) })
+		m := newMatrix(train, train.weights(cosine))
 		return newModel(train, m, join(make([]row, m.books)), nil, cosine), cosine, nil
 	})
 	if err != nil {
@@ -146,7 +146,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig) (*Evaluation, error) {
 }
 
 // cosine are the parameters that make neighbours of the cosine.
-var cosine = Parameters{BookExponent: 0.5, OwnExponent: 0.5, Sharpness: 1, Prior: 1e-6, PriorExponent: 1, Disliked: 1}
+var cosine = Parameters{BookExponent: 0.5, OwnExponent: 0.5, Sharpness: 1, Prior: 1e-6, PriorExponent: 1, Disliked: 1, Contrast: 1}
 
 // evaluator ranks for the same readers by one model after the other.
 type evaluator struct {

@@ -41,6 +41,12 @@ func (m *Model) Explain(own []Own, books []int32, limit int, tell func(at int, p
 			s.heard = append(s.heard, Own{o.Book, w})
 		}
 	}
+	s.speaking = len(s.heard)
+	for _, o := range latest(own) {
+		if w, ok := m.opposes(o); ok {
+			s.heard = append(s.heard, Own{o.Book, -w})
+		}
+	}
 	m.meet(&s.reader, own)
 	for first := 0; first < len(books); first += atOnce {
 		some := books[first:min(first+atOnce, len(books))]
@@ -82,7 +88,11 @@ func (m *Model) gatherTerms(s *scratch, books []int32) {
 		scale := o.Weight * m.near.scale[o.Book]
 		for _, word := range m.within(m.near.of(o.Book), category) {
 			if k := int(s.asked[word&mask]); k != 0 {
-				s.terms[(k-1)*n+h] = scale * float32(int32(word)>>low)
+				v := scale * float32(int32(word)>>low)
+				if h >= s.speaking {
+					v = min(v, 0)
+				}
+				s.terms[(k-1)*n+h] = v
 			}
 		}
 	}
@@ -96,11 +106,11 @@ func (m *Model) gatherTerms(s *scratch, books []int32) {
 // partsOf are the largest parts of a book's score, of which terms has what the
 // books heard say as neighbours.
 func (m *Model) partsOf(s *scratch, book int32, terms []float32, limit int) []Share {
-	candidate := slices.ContainsFunc(terms, func(v float32) bool { return v != 0 })
+	candidate := slices.ContainsFunc(terms[:s.speaking], func(v float32) bool { return v != 0 })
 	if r := &s.reader; candidate && r.known {
 		point := m.factors.of(book)
 		for k, h := range r.own {
-			terms[len(terms)-1-k] += r.y[k] * vector.Dot(point, m.factors.of(h))
+			terms[s.speaking-1-k] += r.y[k] * vector.Dot(point, m.factors.of(h))
 		}
 	}
 	sum := float64(m.prior[book])

@@ -19,7 +19,7 @@ func fit(ctx context.Context, d *Dataset, p Parameters, start *factors, seed uin
 // of the books, and if it is the first the factors.
 func fitPart(ctx context.Context, d *Dataset, c choice, index, count int, seed uint64, workers int, done func(int)) (*Part, error) {
 	p := c.parameters
-	m := newMatrix(d, func(e int) float32 { return d.weigh(p, e) })
+	m := newMatrix(d, d.weights(p))
 	s := stages{books: m.books, count: 1, done: done}
 	if p.Regression > 0 {
 		s.count += 2

@@ -129,13 +129,14 @@ func (d *Dataset) has(from, to int, book int32) bool {
 // probes are the judges as the model sees them under p.
 func (t *trial) probes(p Parameters) []probe {
 	all := make([]probe, len(t.judges))
+	weigh := t.data.weights(p)
 	for i, j := range t.judges {
 		all[i] = probe{reader: j.reader, wanted: j.wanted}
 		for e := j.from; e < j.to; e++ {
 			if t.held[e] {
 				continue
 			}
-			if w := t.data.weigh(p, e); w > 0 {
+			if w := weigh(e); w != 0 {
 				all[i].own = append(all[i].own, Own{Book: t.data.book[e], Weight: w})
 			}
 			if t.data.marks[e]&seen != 0 {
@@ -148,11 +149,12 @@ func (t *trial) probes(p Parameters) []probe {
 
 // matrix is what is trained on.
 func (t *trial) matrix(p Parameters) *matrix {
+	weigh := t.data.weights(p)
 	return newMatrix(t.data, func(e int) float32 {
 		if t.held[e] {
 			return 0
 		}
-		return t.data.weigh(p, e)
+		return weigh(e)
 	})
 }
 

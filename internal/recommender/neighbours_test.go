@@ -14,7 +14,7 @@ import (
 func TestNeighboursFollowTheFormula(t *testing.T) {
 	d := NewDataset(shop(60, 30, 6, 3))
 	p := Parameters{BookExponent: 0.6, OwnExponent: 0.3, ReaderExponent: 0.5, Smoothing: 2, Sharpness: 1.3, Evenness: 0.4}
-	m := newMatrix(d, func(e int) float32 { return d.weigh(p, e) })
+	m := newMatrix(d, d.weights(p))
 	lists, err := connect(context.Background(), m, p, m.all(), 2, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestNeighboursFollowTheFormula(t *testing.T) {
 	for r := range x {
 		x[r] = make([]float64, d.Books())
 		for e := d.rows[r]; e < d.rows[r+1]; e++ {
-			w := float64(d.weigh(p, e))
+			w := float64(d.weights(p)(e))
 			x[r][d.book[e]] = w
 			readerSize[r] += w
 			bookSize[d.book[e]] += w

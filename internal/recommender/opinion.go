@@ -3,7 +3,8 @@ package recommender
 // Opinion is what a reader's events on one book add up to. The zero Opinion is
 // that of a reader who has never met the book.
 type Opinion struct {
-	// Weight says how strongly the book speaks for books like it, 0 to 1.2.
+	// Weight says how strongly the book speaks for books like it, 0 to 1.2, by a
+	// table that suits most logs. A model has its own; see Weights.
 	// A disliked book has 0: it pulls nothing up.
 	Weight float32
 	// Seen books are not recommended again. A glance does not make one seen.
@@ -51,15 +52,21 @@ func (o Opinion) Disliked() bool {
 	return o.shelf == NotInterested || o.Rating > 0 && o.Rating <= dislike
 }
 
+// kind is what the reader did, ratings apart; 0 for nothing.
+func (o Opinion) kind() Kind {
+	if o.shelf != 0 {
+		return o.shelf
+	}
+	return o.glance
+}
+
 func (o Opinion) weight() float32 {
 	switch {
 	case o.Disliked():
 		return 0
 	case o.Rating > 0:
 		return 1 + (min(o.Rating, 5)-4)/5
-	case o.shelf != 0:
-		return kindWeights[o.shelf]
 	default:
-		return kindWeights[o.glance]
+		return kindWeights[o.kind()]
 	}
 }

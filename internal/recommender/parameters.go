@@ -31,9 +31,15 @@ type Parameters struct {
 	// Disliked is the weight of a book the reader has read and not liked. It is
 	// 0 wherever books are to be enjoyed; see Objective.
 	Disliked float64
-	// Stars is how much a rating changes the weight of a book that is not
-	// disliked: 1 as Opinion has it, 0 not at all.
+	// Against is what a book counts against its neighbours that the reader has
+	// seen and not liked. Such a book is nobody's neighbour for that.
+	Against float64
+	// Stars is how much the distance of a rating from the reader's mean changes
+	// the weight of a book that is not disliked: 0 not at all.
 	Stars float64
+	// Contrast is how much more a strong sign of liking counts than a weak one: 1
+	// as Opinion has it, 0 not at all.
+	Contrast float64
 
 	Regression float64 // weight of the regression of each book on its nearest
 	Ridge      float64 // λ of the regression, in readers
@@ -66,9 +72,11 @@ func defaultParameters(o Objective) Parameters {
 		Prior:          0.01,
 		PriorExponent:  1,
 		Stars:          1,
+		Contrast:       1,
+		Against:        0.1,
 	}
 	if o == Read {
-		p.Stars, p.Disliked = 0, 1
+		p.Stars, p.Disliked, p.Against = 0, 1, 0
 	}
 	return p
 }
@@ -91,16 +99,18 @@ var linking = []coordinate{
 	{"prior_exponent", func(p *Parameters) *float64 { return &p.PriorExponent }, []float64{0.5, 1}},
 }
 
-// counting are the parameters that ask for new counts, which takes longer. The
-// last two are searched only for the objective Read.
+// counting are the parameters that ask for new counts, which takes longer. See
+// tuner.slow for which of them are searched.
 var counting = []coordinate{
 	{"reader_exponent", func(p *Parameters) *float64 { return &p.ReaderExponent }, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
+	{"contrast", func(p *Parameters) *float64 { return &p.Contrast }, []float64{0, 0.5, 1, 2, 4}},
 	{"stars", func(p *Parameters) *float64 { return &p.Stars }, []float64{0, 0.5, 1, 2}},
 	{"disliked", func(p *Parameters) *float64 { return &p.Disliked }, []float64{0, 0.5, 1}},
 }
 
-// The names of the parameters of a blend.
+// The names of the parameters that are not searched one after the other.
 const (
+	againstName    = "against"
 	regressionName = "regression"
 	ridgeName      = "ridge"
 	heldName       = "regression_exponent"
@@ -111,6 +121,7 @@ const (
 // named are the parameters by name.
 func (p *Parameters) named() map[string]*float64 {
 	m := map[string]*float64{
+		againstName:    &p.Against,
 		regressionName: &p.Regression, ridgeName: &p.Ridge, heldName: &p.RegressionExponent,
 		factorsName: &p.Factors, unobservedName: &p.Unobserved,
 	}

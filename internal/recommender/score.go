@@ -10,7 +10,7 @@ import (
 // Own is one of a reader's own books.
 type Own struct {
 	Book   int32   // the model's index of it
-	Weight float32 // Opinion.Weight; 0 and below say nothing
+	Weight float32 // by Model.Weights; below 0 the book pushes down what is like it
 }
 
 // Query asks for the best books for a reader.
@@ -47,18 +47,20 @@ func (m *Model) speaks(o Own) (float32, bool) {
 
 // scratch is what one answer is computed in; it is handed from one to the next.
 type scratch struct {
-	sum     []float32 // by book; untouched between answers
-	touched []int32   // books that have a sum
-	barred  []int32   // books that have a negative one, not to be returned
-	best    best
-	linear  best // the best before the factors have spoken
-	reader  reader
+	sum        []float32 // by book; untouched between answers
+	touched    []int32   // books that have a sum, first the candidates
+	candidates int       // how many these are; of the others something speaks against alone
+	barred     []int32   // books that have a negative one, not to be returned
+	best       best
+	linear     best // the best before the factors have spoken
+	reader     reader
 
 	// Of an explanation:
-	heard []Own     // the own books that speak
-	asked []uint8   // by book: its place among those explained, from 1; 0 between answers
-	terms []float32 // by book explained, then by book heard
-	parts []Share
+	heard    []Own     // the own books that speak
+	speaking int       // how many of the books heard speak for others, the first; the others against
+	asked    []uint8   // by book: its place among those explained, from 1; 0 between answers
+	terms    []float32 // by book explained, then by book heard
+	parts    []Share
 }
 
 // Recommend appends to dst the best books for the reader of q, best first: the
@@ -75,6 +77,8 @@ func (m *Model) Recommend(q Query, dst []Scored) []Scored {
 	defer m.scratch.Put(s)
 	m.exclude(s, q.Exclude)
 	m.accumulate(s, q.Own, q.Category)
+	s.candidates = len(s.touched)
+	m.oppose(s, q.Own, q.Category)
 	m.meet(&s.reader, q.Own)
 
 	head := limit
@@ -178,7 +182,7 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 	}
 	first.keys, first.limit = first.keys[:0], limit
 	least := float32(math.Inf(-1)) // no lower sum, with any prior, is among the best
-	for _, b := range s.touched {
+	for _, b := range s.touched[:s.candidates] {
 		v := s.sum[b]
 		if v+m.mostPrior < least || v <= barred {
 			continue
@@ -192,6 +196,11 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 	}
 	if s.reader.known {
 		m.addFactors(s, limit)
+	}
+	for _, b := range s.touched[s.candidates:] {
+		if v := s.sum[b]; v > barred {
+			s.best.add(rankKey(v+m.prior[b], b))
+		}
 	}
 	// Of the others only the prior speaks, and they are in its order.
 	for _, b := range m.popular(category) {
@@ -227,7 +236,7 @@ func (m *Model) addFactors(s *scratch, limit int) {
 	}
 	least := s.linear.least()
 	nearest, farthest := rankOf(s.best.least()).Score, s.reader.length*m.mostLength
-	for _, b := range s.touched {
+	for _, b := range s.touched[:s.candidates] {
 		v := s.sum[b]
 		// Most cannot be among the best whatever their prior and length.
 		if v+m.mostPrior+farthest < nearest || v <= barred {

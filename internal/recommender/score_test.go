@@ -70,6 +70,11 @@ func (m *Model) score(own []Own, book int32) float32 {
 			}
 		}
 	}
+	for _, o := range own {
+		if w, ok := m.opposes(o); ok {
+			sum -= max(m.says(o.Book, w, book), 0)
+		}
+	}
 	sum += m.prior[book]
 	if neighbour && m.factorWeight > 0 {
 		var r reader
@@ -197,6 +202,11 @@ func (m *Model) terms(own []Own, book int32) map[int32]float64 {
 			v := m.weigh(o.Book, book)
 			terms[o.Book] += float64(w) * v
 			neighbour = neighbour || v != 0
+		}
+	}
+	for _, o := range own {
+		if w, ok := m.opposes(o); ok {
+			terms[o.Book] -= float64(w) * max(m.weigh(o.Book, book), 0)
 		}
 	}
 	if !neighbour || m.factors.width == 0 {

@@ -113,6 +113,9 @@ type writer struct {
 func (w *writer) collect(p *probe, near, r *neighbours, f *factors, prior []float32) {
 	w.books, w.lines = w.books[:0], w.lines[:0]
 	for _, o := range latest(p.own) {
+		if o.Weight <= 0 {
+			continue
+		}
 		for part, n := range [2]*neighbours{near, r} {
 			if n == nil {
 				continue
@@ -152,7 +155,9 @@ func (w *writer) fold(p *probe, f *factors) {
 		if len(w.own) == mostFolded {
 			break
 		}
-		w.own, w.weight = append(w.own, o.Book), append(w.weight, o.Weight)
+		if o.Weight > 0 {
+			w.own, w.weight = append(w.own, o.Book), append(w.weight, o.Weight)
+		}
 	}
 	w.place = slices.Grow(w.place[:0], f.width)[:f.width]
 	clear(w.place)

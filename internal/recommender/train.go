@@ -91,6 +91,7 @@ func (t *tuner) judge(ctx context.Context, p Parameters, o Options, metrics map[
 	if o.Parameters != nil {
 		got, err = t.try(ctx, p)
 	} else {
+		p.Against = 0
 		p, got, err = t.choose(ctx, p, o.Objective)
 	}
 	if err != nil {
@@ -100,9 +101,14 @@ func (t *tuner) judge(ctx context.Context, p Parameters, o Options, metrics map[
 	if err != nil {
 		return p, err
 	}
-	p, got, err = t.blend(ctx, p, got, o, metrics)
+	p, got, m, err := t.blend(ctx, p, got, o, metrics)
 	if err != nil {
 		return p, err
+	}
+	if o.Parameters == nil && o.Objective == Liked {
+		if p, got, err = t.oppose(ctx, m, p, got, metrics); err != nil {
+			return p, err
+		}
 	}
 	metrics[metricReaders] = float64(len(t.probes))
 	metrics[metricRecall], metrics[metricNDCG] = got.recall, got.ndcg
@@ -115,7 +121,7 @@ func (d *Dataset) learnable() bool {
 	for r := range d.readers {
 		books := 0
 		for e := d.rows[r]; e < d.rows[r+1]; e++ {
-			if d.weight[e] > 0 {
+			if d.marks[e]&disliked == 0 {
 				books++
 			}
 		}

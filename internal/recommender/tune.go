@@ -38,10 +38,7 @@ type tuner struct {
 // choose returns the best parameters found, beginning at start, and how good
 // they are.
 func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Parameters, quality, error) {
-	slow := counting[:1]
-	if o == Read && slices.ContainsFunc(t.trial.data.marks, func(m mark) bool { return m&rated != 0 }) {
-		slow = counting
-	}
+	slow := t.slow(o)
 	type round struct {
 		judges      []judge
 		coordinates [][]coordinate
@@ -68,6 +65,49 @@ func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Para
 	}
 	t.progress.report("choosing parameters", mostTrials, mostTrials)
 	return best, at, nil
+}
+
+// slow are the counting parameters that the log can tell something about.
+func (t *tuner) slow(o Objective) []coordinate {
+	kinds, ratings := t.trial.data.varied()
+	return slices.DeleteFunc(slices.Clone(counting), func(c coordinate) bool {
+		switch c.name {
+		case "contrast":
+			return !kinds
+		case "stars":
+			return !ratings
+		case "disliked":
+			return !ratings || o != Read
+		default:
+			return false
+		}
+	})
+}
+
+// opposing are the values of Against, the strongest first.
+var opposing = []float64{0.5, 0.2, 0.1, 0.05}
+
+// oppose chooses how much a book that the reader did not like pushes down what is
+// like it: as much as does not make the ranking of m worse by more than the
+// standard error of the difference. The last is taken at any rate: a reader who
+// says "not interested" has asked for less of it. got is what m reaches without.
+func (t *tuner) oppose(ctx context.Context, m *Model, p Parameters, got quality, metrics map[string]float64) (Parameters, quality, error) {
+	p.Against = defaultParameters(Liked).Against
+	opposed := func(p probe) bool { return slices.ContainsFunc(p.own, func(o Own) bool { return o.Weight < 0 }) }
+	if t.probes = t.trial.probes(p); !slices.ContainsFunc(t.probes, opposed) {
+		return p, got, nil
+	}
+	recall, ndcg := metricsOf("without_against")
+	metrics[recall], metrics[ndcg] = got.recall, got.ndcg
+	for i, against := range opposing {
+		p.Against = against
+		t.probes = t.trial.probes(p)
+		q, err := t.measure(ctx, m)
+		if err != nil || !got.beats(q) || i == len(opposing)-1 {
+			return p, q, err
+		}
+	}
+	return p, got, nil
 }
 
 // climb moves one parameter up its values, or else down, while that helps.
@@ -134,7 +174,7 @@ func (t *tuner) popularity(ctx context.Context, p Parameters) (quality, error) {
 
 // count makes the counts that p needs, unless they are there.
 func (t *tuner) count(ctx context.Context, p Parameters) error {
-	key := Parameters{ReaderExponent: p.ReaderExponent, Stars: p.Stars, Disliked: p.Disliked}
+	key := Parameters{ReaderExponent: p.ReaderExponent, Stars: p.Stars, Contrast: p.Contrast, Disliked: p.Disliked}
 	if t.counts != nil && key == t.counted {
 		return nil
 	}

@@ -77,7 +77,10 @@ func run(ctx context.Context) error {
 			name  string
 			model timed
 		}{{"before", timed{old.Model, 0}}, {"refreshed", fresh}, {"trained anew", full}} {
-			recall, ndcg := m.quality(row.model.Model)
+			recall, ndcg, err := m.quality(row.model.Model)
+			if err != nil {
+				return err
+			}
 			fmt.Fprintf(out, "%.0f %%\t%s\t%.1f\t%.4f\t%.4f\t\n", 100*growth, row.name, row.model.seconds, recall, ndcg)
 		}
 	}
@@ -132,7 +135,11 @@ type pair struct{ reader, book int32 }
 
 // quality is the mean recall and NDCG over the readers who later liked a book
 // that was new to them. Each is known to the model by all the reader did before.
-func (m *measurement) quality(model *recommender.Model) (recall, ndcg float64) {
+func (m *measurement) quality(model *recommender.Model) (recall, ndcg float64, err error) {
+	weights, err := model.Weights()
+	if err != nil {
+		return 0, 0, err
+	}
 	before, after := opinions(m.log), opinions(m.later)
 	own := make(map[int32][]recommender.Event)
 	for _, e := range m.log {
@@ -147,9 +154,16 @@ func (m *measurement) quality(model *recommender.Model) (recall, ndcg float64) {
 			wanted[p.reader][p.book] = true
 		}
 	}
+	ratings := make(map[int32]recommender.Ratings)
+	for p, o := range before {
+		r := ratings[p.reader]
+		r.Add(o)
+		ratings[p.reader] = r
+	}
 	var answer []recommender.Scored
 	for reader, books := range wanted {
 		q := recommender.Query{Limit: first}
+		mean := ratings[reader].Mean()
 		met := make(map[int32]bool)
 		for _, e := range slices.Backward(own[reader]) {
 			at, known := model.Index(e.Book)
@@ -158,7 +172,7 @@ func (m *measurement) quality(model *recommender.Model) (recall, ndcg float64) {
 			}
 			met[e.Book] = true
 			o := before[pair{reader, e.Book}]
-			q.Own = append(q.Own, recommender.Own{Book: at, Weight: o.Weight})
+			q.Own = append(q.Own, recommender.Own{Book: at, Weight: weights.Of(o, mean)})
 			if o.Seen {
 				q.Exclude = append(q.Exclude, at)
 			}
@@ -178,7 +192,7 @@ func (m *measurement) quality(model *recommender.Model) (recall, ndcg float64) {
 		recall += hits / float64(len(books))
 		ndcg += gain / ideal
 	}
-	return recall / float64(len(wanted)), ndcg / float64(len(wanted))
+	return recall / float64(len(wanted)), ndcg / float64(len(wanted)), nil
 }
 
 func opinions(log []recommender.Event) map[pair]recommender.Opinion {
