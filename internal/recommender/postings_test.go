@@ -33,7 +33,7 @@ func TestPackedWeightsAreRoundedAndNoneIsLost(t *testing.T) {
 		for k, b := range ids {
 			want, scale := float64(weights[k]), float64(m.near.scale[last])
 			got := scale * float64(m.near.weight(m.find(last, b)))
-			if math.Abs(got-want) > math.Max(scale/2, 1e-6*math.Abs(want)) && math.Abs(want) > scale || got*want <= 0 {
+			if math.Abs(got-want) > scale/2+1e-6*math.Abs(want) && math.Abs(want) > scale || got*want <= 0 {
 				t.Fatalf("book %d of %d has the weight %v, had %v; the scale is %v", b, books, got, want, scale)
 			}
 		}
