@@ -32,7 +32,7 @@ const (
 	lockFile       = "LOCK"
 	newFolder      = "new" // a model being written; whatever is in it outside a Publish is left from a crash
 
-	keep         = 5       // how many models pruning leaves
+	keep         = 5       // how many trained models pruning leaves, and how many refreshed ones
 	pointerLimit = 4 << 10 // bytes of CURRENT that are read at most
 	lockPoll     = 20 * time.Millisecond
 )
@@ -58,12 +58,23 @@ func Open(path string) (*Dir, error) {
 	return &Dir{path: path}, nil
 }
 
-// Publish lets write make a model file at the path it is given, then makes the
+// Publish adds a trained model. It lets write make a model file at the path it is given, then makes the
 // file current and removes the oldest models. When write fails, or the process
 // ends at any moment before Publish returns, the model that was current still
 // is. A CURRENT that makes no sense is replaced. The answer is the model's
 // name in the folder.
 func (d *Dir) Publish(ctx context.Context, write func(path string) error) (string, error) {
+	return d.publish(ctx, trained, write)
+}
+
+// PublishRefreshed is Publish for a model that was refreshed rather than trained
+// anew. There are many more of these: they are counted apart, so that they do
+// not push out the trained ones.
+func (d *Dir) PublishRefreshed(ctx context.Context, write func(path string) error) (string, error) {
+	return d.publish(ctx, refreshed, write)
+}
+
+func (d *Dir) publish(ctx context.Context, kind string, write func(path string) error) (string, error) {
 	if err := os.MkdirAll(d.path, 0o755); err != nil {
 		return "", fmt.Errorf("make the model folder: %w", err)
 	}
@@ -86,9 +97,9 @@ func (d *Dir) Publish(ctx context.Context, write func(path string) error) (strin
 	if err != nil {
 		return "", err
 	}
-	name := nameOf(1)
+	name := nameOf(1, kind)
 	if len(names) > 0 {
-		name = nameOf(numberOf(names[len(names)-1]) + 1)
+		name = nameOf(numberOf(names[len(names)-1])+1, kind)
 	}
 	temporary := filepath.Join(folder, name)
 	if err := write(temporary); err != nil {
@@ -207,7 +218,7 @@ func (d *Dir) history() ([]string, error) {
 
 // point replaces CURRENT.
 func (d *Dir) point(history []string) error {
-	history = history[:min(len(history), keep)]
+	history = history[:min(len(history), 2*keep)]
 	temporary := d.file(pointerNewFile)
 	if err := os.WriteFile(temporary, []byte(strings.Join(history, "\n")+"\n"), 0o644); err != nil {
 		return fmt.Errorf("make model %s current: %w", history[0], err)
@@ -224,12 +235,15 @@ func (d *Dir) point(history []string) error {
 	return nil
 }
 
-// prune removes all but the newest models, the current one and the one before.
-// A file that cannot be removed is in nobody's way until the next time.
+// prune removes all but the newest models of each kind, the current one and the
+// one before. A file that cannot be removed is in nobody's way until the next
+// time.
 func (d *Dir) prune(names, history []string) {
 	protected := history[:min(len(history), 2)]
-	for _, name := range names[:max(0, len(names)-keep)] {
-		if !slices.Contains(protected, name) {
+	left := map[bool]int{true: keep, false: keep}
+	for _, name := range slices.Backward(names) {
+		left[Refreshed(name)]--
+		if left[Refreshed(name)] < 0 && !slices.Contains(protected, name) {
 			_ = os.Remove(d.file(name))
 		}
 	}
@@ -262,12 +276,22 @@ func (d *Dir) lock(ctx context.Context) (unlock func(), err error) {
 
 func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }
 
-func nameOf(number int) string { return fmt.Sprintf("model-%06d.safetensors", number) }
+// The kinds of models, as their names end.
+const (
+	trained   = ".safetensors"
+	refreshed = "-refreshed.safetensors"
+)
+
+// Refreshed reports whether a model of this name was refreshed rather than
+// trained anew.
+func Refreshed(name string) bool { return strings.HasSuffix(name, refreshed) }
+
+func nameOf(number int, kind string) string { return fmt.Sprintf("model-%06d%s", number, kind) }
 
 // numberOf is 0 for anything that is not the name of a model.
 func numberOf(name string) int {
 	var number int
-	if n, err := fmt.Sscanf(name, "model-%d.safetensors", &number); n != 1 || err != nil || number < 1 || nameOf(number) != name {
+	if n, err := fmt.Sscanf(name, "model-%d", &number); n != 1 || err != nil || number < 1 || nameOf(number, trained) != name && nameOf(number, refreshed) != name {
 		return 0
 	}
 	return number

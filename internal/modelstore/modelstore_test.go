@@ -117,6 +117,33 @@ func TestPublishMakesCurrentAndPrunes(t *testing.T) {
 	}
 }
 
+// TestRefreshesDoNotPushOutTrainings: after a day of refreshes one can still go
+// back to what was trained.
+func TestRefreshesDoNotPushOutTrainings(t *testing.T) {
+	store := open(t, filepath.Join(t.TempDir(), "models"))
+	want := []string{publish(t, store, "trained"), publish(t, store, "trained again")}
+	for i := range 20 {
+		name, err := store.PublishRefreshed(t.Context(), func(path string) error { return os.WriteFile(path, []byte("refreshed"), 0o644) })
+		if err != nil || !modelstore.Refreshed(name) {
+			t.Fatalf("refreshed: %s, %v", name, err)
+		}
+		if i >= 15 {
+			want = append(want, name)
+		}
+	}
+	if names := list(t, store); !slices.Equal(names, want) {
+		t.Errorf("List: %v, want %v", names, want)
+	}
+	for range 5 {
+		if _, err := store.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if name, content := current(t, store); name != want[1] || content != "trained again" || modelstore.Refreshed(name) {
+		t.Errorf("after as many rollbacks as there are refreshes: %s with %q", name, content)
+	}
+}
+
 func TestFailedWriteChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	store := open(t, dir)

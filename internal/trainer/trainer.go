@@ -44,6 +44,7 @@ const (
 // Models is where finished model files are kept.
 type Models interface {
 	Publish(ctx context.Context, write func(path string) error) (name string, err error)
+	PublishRefreshed(ctx context.Context, write func(path string) error) (name string, err error)
 	Current(ctx context.Context) (name, path string, err error)
 }
 
@@ -209,11 +210,15 @@ func (j *job) publish(ctx context.Context, model *recommender.Model) error {
 		return fault.Wrap(fault.Conflict, err, "the new model is not published, the one before stays")
 	}
 	j.watch.enter(StagePublish)
+	info := model.Info()
+	publish := j.Models.Publish
+	if info.LearntPosition != info.Position {
+		publish = j.Models.PublishRefreshed
+	}
 	var err error
-	if j.result.Name, err = j.Models.Publish(ctx, model.Save); err != nil {
+	if j.result.Name, err = publish(ctx, model.Save); err != nil {
 		return fmt.Errorf("publish the model: %w", err)
 	}
-	info := model.Info()
 	j.result.Version, j.result.Books, j.result.Readers = info.Version, info.Books, info.Readers
 	j.result.Interactions, j.result.Position, j.result.LearntPosition = info.Interactions, info.Position, info.LearntPosition
 	j.result.Parameters, j.result.Metrics = info.Parameters, info.Metrics

@@ -249,6 +249,10 @@ func (publisher) Current(context.Context) (name, path string, err error) {
 	return "", "", modelstore.ErrNone
 }
 
+func (p publisher) PublishRefreshed(ctx context.Context, write func(string) error) (string, error) {
+	return p.Publish(ctx, write)
+}
+
 func (p publisher) Publish(_ context.Context, write func(string) error) (string, error) {
 	return p(write)
 }
