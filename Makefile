@@ -16,7 +16,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench scale fuzz evaluate skew generate release-contracts lint format clean
+.PHONY: help run build setup test test-fast bench scale fuzz soak evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "$$package" || exit 1; \
 	  done; \
 	done
+
+soak: ## Flood a running octavo for half a minute in each way, beside users.
+	FLOOD_SECONDS=30 go test -timeout=60m -v -run=TestFloods ./test/faults
 
 evaluate: ## Measure the recommender on DATA, a folder with train.tsv and test.tsv.
 	@test -n "$(DATA)" || { echo "name a folder: make evaluate DATA=folder"; exit 2; }

@@ -86,6 +86,7 @@ type App struct {
 	httpInFlight  prometheus.Gauge
 	tracer        *tracing.Tracer
 	connections   *connectionMetrics
+	taskPanics    *prometheus.CounterVec
 	validator     *validator
 	readiness     readiness
 	certs         *certs.Folder // nil without TLS
@@ -139,6 +140,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		serverCalls: newServerCalls(),
 		clientCalls: newClientCalls(),
 		connections: newConnectionMetrics(),
+		taskPanics:  newTaskPanics(),
 		validator:   &validator{},
 		access:      Access{},
 	}
@@ -153,7 +155,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newBuildInfo(name, version),
-		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, a.tracer, a.connections, &a.readiness,
+		a.serverCalls, a.clientCalls, a.httpCalls, a.httpInFlight, a.tracer, a.connections, a.taskPanics, &a.readiness,
 	)
 	if f.AdminAddr != "" {
 		if a.admin, err = a.newAdmin(f.AdminAddr); err != nil {
@@ -184,7 +186,9 @@ func (a *App) AdminAddr() string {
 }
 
 // Go adds a task. Its context ends when the process stops; the first task that
-// fails stops the process, and Run returns its error. A task may end before.
+// fails stops the process, and Run returns its error. A task may end before. One
+// that panics is begun again after a pause; the fifth time in a row is a
+// failure.
 func (a *App) Go(name string, run func(context.Context) error) {
 	a.tasks = append(a.tasks, task{name, run})
 }
@@ -265,7 +269,7 @@ func (a *App) Run(ctx context.Context) error {
 		unfinished.add(t.name)
 		running.Go(func() {
 			defer unfinished.remove(t.name)
-			err := t.run(tasksCtx)
+			err := keepRunning(tasksCtx, t, a.log, a.taskPanics)
 			switch {
 			case err == nil:
 			case tasksCtx.Err() == nil:

@@ -1,9 +1,11 @@
 package chassis
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -47,8 +49,7 @@ func open(t *testing.T, client net.Conn) bool {
 		t.Fatal(err)
 	}
 	_, err := client.Read(make([]byte, 1))
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func TestWhoMakesRoom(t *testing.T) {
@@ -91,7 +92,7 @@ func TestWhoMakesRoom(t *testing.T) {
 			}
 			if test.leaves < 0 {
 				eventuallyClosed(t, newcomer)
-				r.boundedListener.Listener.Close()
+				r.Listener.Close()
 			}
 			if c := <-accepted; (c != nil) != (test.leaves >= 0) {
 				t.Errorf("the newcomer is accepted: %v", c != nil)
@@ -114,7 +115,7 @@ func eventuallyClosed(t *testing.T, client net.Conn) {
 	}
 	if _, err := client.Read(make([]byte, 1)); err == nil {
 		t.Error("there is something to read")
-	} else if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection is still open")
 	}
 }
@@ -163,12 +164,12 @@ func TestBytesThatAreWasted(t *testing.T) {
 		return received, err
 	}
 	t.Run("a flood", func(t *testing.T) {
-		if received, err := send(t, func(*connection) {}); err != errFlood || received > spare {
+		if received, err := send(t, func(*connection) {}); !errors.Is(err, errFlood) || received > spare {
 			t.Errorf("%d bytes were read, then %v", received, err)
 		}
 	})
 	t.Run("requests", func(t *testing.T) {
-		if received, err := send(t, func(c *connection) { c.begin(); c.end() }); err != io.EOF || received != 10*spare {
+		if received, err := send(t, func(c *connection) { c.begin(); c.end() }); !errors.Is(err, io.EOF) || received != 10*spare {
 			t.Errorf("%d bytes were read, then %v", received, err)
 		}
 	})

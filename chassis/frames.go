@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -11,15 +12,27 @@ import (
 )
 
 // How many frames of HTTP/2 a client may send that make work and carry nothing,
-// on one connection: so many a second, and so many more at once. grpc-go
-// disconnects who pings too often by itself.
+// on one connection: so many a second, and so many more at once.
 const (
 	// Streams that are opened and reset. A client whose calls all run into
 	// their deadline resets as many as it makes.
-	resetsPerSecond, resetsAtOnce = 2000, 20_000
+	resetsPerSecond, resetsAtOnce = 1000, 2000
 	// SETTINGS, PRIORITY, CONTINUATION, DATA without data, and frames of a type
 	// that nobody knows. A client in order sends a few of them in all.
-	idlePerSecond, idleAtOnce = 100, 1000
+	idlePerSecond, idleAtOnce = 50, 500
+)
+
+// Clients ping to measure how fast data comes, once in a round trip while there
+// is some. So pings are paid for by frames that carry something: so many for
+// each from the client, so many for each large write to it. A connection begins
+// with enough for hours of keepalive. grpc-go too tells off who pings too often,
+// but goes on reading for a while.
+const (
+	pingsAtFirst  = 1000
+	pingsPerFrame = 2
+	pingsPerWrite = 10
+	largeWrite    = 1 << 10 // bytes; answers to pings are written fewer at once
+	mostPings     = 10_000
 )
 
 var errFlood = errors.New("the client floods the connection")
@@ -51,7 +64,7 @@ func (g frameGuard) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		return nil, nil, err
 	}
 	bounded, _ := raw.(*connection)
-	return &guardedConn{Conn: conn, connection: bounded, skip: len(http2.ClientPreface)}, info, nil
+	return newGuardedConn(conn, bounded), info, nil
 }
 
 // Clone is a copy.
@@ -70,6 +83,27 @@ type guardedConn struct {
 	have   int // bytes of the header
 	resets bucket
 	idle   bucket
+	pings  atomic.Int64 // that are paid for
+}
+
+func newGuardedConn(conn net.Conn, below *connection) *guardedConn {
+	c := &guardedConn{Conn: conn, connection: below, skip: len(http2.ClientPreface)}
+	c.pings.Store(pingsAtFirst)
+	return c
+}
+
+// Write is that of the connection.
+func (c *guardedConn) Write(p []byte) (int, error) {
+	if len(p) >= largeWrite {
+		c.payPings(pingsPerWrite)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *guardedConn) payPings(n int64) {
+	if c.pings.Add(n) > mostPings {
+		c.pings.Store(mostPings)
+	}
 }
 
 // frameHeaderLength is RFC 9113's section 4.1.
@@ -115,10 +149,19 @@ func (c *guardedConn) follow(p []byte) (too string) {
 
 func (c *guardedConn) count(kind http2.FrameType, flags http2.Flags, length int) (too string) {
 	switch kind {
-	case http2.FrameHeaders, http2.FramePing, http2.FrameWindowUpdate, http2.FrameGoAway:
+	case http2.FrameWindowUpdate, http2.FrameGoAway:
+		return ""
+	case http2.FrameHeaders:
+		c.payPings(pingsPerFrame)
+		return ""
+	case http2.FramePing:
+		if c.pings.Add(-1) < 0 {
+			return "PING frames"
+		}
 		return ""
 	case http2.FrameData:
 		if length > 0 || flags.Has(http2.FlagDataEndStream) {
+			c.payPings(pingsPerFrame)
 			return ""
 		}
 	case http2.FrameRSTStream:

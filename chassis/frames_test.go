@@ -2,6 +2,7 @@ package chassis
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ func TestFramesThatAreTooMany(t *testing.T) {
 		}
 		return f.WriteRSTStream(uint32(2*n+1), http2.ErrCodeCancel)
 	}
+	ping := func(f *http2.Framer, _ int) error { return f.WritePing(false, [8]byte{}) }
 	for name, test := range map[string]struct {
 		frame floodFrame
 		n     int
@@ -39,8 +41,11 @@ func TestFramesThatAreTooMany(t *testing.T) {
 		"data":                   {func(f *http2.Framer, _ int) error { return f.WriteData(1, false, []byte("data")) }, 10 * idleAtOnce, ""},
 		"the ends of streams":    {func(f *http2.Framer, _ int) error { return f.WriteData(1, true, nil) }, 10 * idleAtOnce, ""},
 		"frames of unknown type": {func(f *http2.Framer, _ int) error { return f.WriteRawFrame(0xbe, 0, 0, []byte("odd")) }, idleAtOnce + 100, "UNKNOWN_FRAME_TYPE_190 frames"},
-		// grpc-go counts these itself, and knows which of them are in order.
-		"pings": {func(f *http2.Framer, _ int) error { return f.WritePing(false, [8]byte{}) }, 10 * idleAtOnce, ""},
+		"pings":                  {ping, pingsAtFirst + 1, "PING frames"},
+		"some pings":             {ping, pingsAtFirst, ""},
+		"pings while data comes": {func(f *http2.Framer, n int) error {
+			return errors.Join(f.WriteData(1, false, []byte("data")), ping(f, n))
+		}, 20 * pingsAtFirst, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sent := frames(t, func(f *http2.Framer) {
@@ -50,7 +55,7 @@ func TestFramesThatAreTooMany(t *testing.T) {
 					}
 				}
 			})
-			c := &guardedConn{skip: len(http2.ClientPreface)}
+			c := newGuardedConn(nil, nil)
 			var got string
 			for len(sent) > 0 && got == "" { // in parts that end anywhere
 				n := min(len(sent), 1013)

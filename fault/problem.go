@@ -49,7 +49,7 @@ const retryAfter = 5
 // not answer is told to nobody.
 func NewProblem(err error, r *http.Request, requestID string) Problem {
 	told := public(err, requestID)
-	if e, ok := err.(*Error); ok && told.Kind == Internal && e.Kind != Internal {
+	if e := direct(err); e != nil && told.Kind == Internal && e.Kind != Internal {
 		told = e // another service's answer, passed on on purpose
 	}
 	if r.Context().Err() != nil {

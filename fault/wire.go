@@ -24,13 +24,24 @@ const Domain = "octavo"
 // another service answered, unless it was passed on on purpose, as it is: where
 // that service is, or which of its fields we got wrong, is for the log.
 func Status(err error, requestID string) *status.Status {
-	if e, own := err.(*Error); !own || e.answer != nil {
+	if e := direct(err); e == nil || e.answer != nil {
 		if passedOn, ok := err.(interface{ GRPCStatus() *status.Status }); ok && KindOf(err) != Internal {
 			return passedOn.GRPCStatus()
 		}
 	}
 	return public(err, requestID).status(requestID)
 }
+
+// direct is err when it is itself a fault, nil when it only holds one: what
+// another service answered is passed on only as it is.
+func direct(err error) *Error {
+	if e, ok := err.(interface{ itself() *Error }); ok {
+		return e.itself()
+	}
+	return nil
+}
+
+func (e *Error) itself() *Error { return e }
 
 // GRPCStatus is what another service answered, or the error as Status tells it;
 // the status package of gRPC asks for it.

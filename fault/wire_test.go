@@ -115,7 +115,7 @@ func TestStrangersStatuses(t *testing.T) {
 	if err := fault.FromStatus(nil); err != nil {
 		t.Errorf("nil becomes %v", err)
 	}
-	if err := fault.FromStatus(io.EOF); err != io.EOF {
+	if err := fault.FromStatus(io.EOF); !errors.Is(err, io.EOF) {
 		t.Errorf("io.EOF becomes %v", err)
 	}
 }

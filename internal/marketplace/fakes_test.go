@@ -160,6 +160,13 @@ func (f *fakeReaders) interactions() []*readersv1.Interaction {
 	return slices.Clone(f.log)
 }
 
+// newest is the id of the reader made last.
+func (f *fakeReaders) newest() int32 {
+	f.data.Lock()
+	defer f.data.Unlock()
+	return f.readers[len(f.readers)-1].GetId()
+}
+
 func (f *fakeReaders) CreateReader(ctx context.Context, _ *readersv1.CreateReaderRequest) (*readersv1.CreateReaderResponse, error) {
 	if err := f.strike(ctx); err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 // Package marketplace is the storefront: pages for readers, made on the server
-// from what the catalog, readers and recommendations services answer. It works
-// without JavaScript.
+// from what the catalog, readers and recommendations services answer, and the
+// same as JSON for programs. It works without JavaScript.
 //
 // It keeps nothing: what it remembers of a visitor is in a signed cookie, and
 // what it holds in memory is for speed and for the time a service is down. It
@@ -97,6 +97,7 @@ func (s *shop) routes() http.Handler {
 	mux.Handle("GET /me", s.page("shelves", s.mine))
 	mux.Handle("GET /search", s.page("search", s.search))
 	mux.Handle("GET /how", s.page("how", s.how))
+	s.registerAPI(mux)
 	s.assets.register(mux)
 	mux.Handle("/", s.page("unknown", func(*visit) error {
 		return fault.New(fault.NotFound, "Nothing stands at this address. It may have been mistyped.")

@@ -1,0 +1,148 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// octavo is a running program with the demo library.
+type octavo struct {
+	addresses struct{ HTTP, Recommendations, Catalog, Readers, Admin string }
+	output    *output
+	command   *exec.Cmd
+	ended     chan error
+}
+
+// program is the one octavo of all tests, which is started by the first that
+// needs it and ends with the last.
+var program struct {
+	once    sync.Once
+	folder  string
+	running *octavo
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if program.running != nil {
+		if err := program.running.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop octavo:", err)
+			code = 1
+		}
+		if code != 0 {
+			text := program.running.output.String()
+			fmt.Fprintf(os.Stderr, "octavo printed last:\n%s", text[max(0, len(text)-8000):])
+		}
+	}
+	_ = os.RemoveAll(program.folder)
+	os.Exit(code)
+}
+
+func startOctavo(t *testing.T) *octavo {
+	t.Helper()
+	program.once.Do(func() {
+		if program.folder, program.err = os.MkdirTemp("", "octavo-faults-"); program.err == nil {
+			program.running, program.err = start(program.folder)
+		}
+	})
+	if program.err != nil {
+		t.Fatal(program.err)
+	}
+	return program.running
+}
+
+// start builds octavo and runs it until it is ready.
+func start(folder string) (*octavo, error) {
+	binary, addresses := filepath.Join(folder, "octavo"), filepath.Join(folder, "addresses.json")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/octavo")
+	build.Dir = "../.."
+	if said, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build octavo: %w\n%s", err, said)
+	}
+	o := &octavo{output: &output{}, ended: make(chan error, 1)}
+	o.command = exec.Command(binary, "serve", "--data-dir", filepath.Join(folder, "data"), "--addresses-file", addresses,
+		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
+		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-level", "warn")
+	o.command.Stdout, o.command.Stderr = o.output, o.output
+	if err := o.command.Start(); err != nil {
+		return nil, err
+	}
+	go func() { o.ended <- o.command.Wait() }()
+	deadline := time.After(2 * time.Minute)
+	for {
+		text, err := os.ReadFile(addresses)
+		if err == nil && json.Unmarshal(text, &o.addresses) == nil {
+			return o, nil
+		}
+		select {
+		case err := <-o.ended:
+			return nil, fmt.Errorf("octavo ended while it started: %w\n%s", err, o.output)
+		case <-deadline:
+			return nil, errors.Join(errors.New("octavo is not ready"), o.stop())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (o *octavo) stop() error {
+	_ = o.command.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-o.ended:
+		return err
+	case <-time.After(30 * time.Second):
+		_ = o.command.Process.Kill()
+		return errors.New("it does not stop")
+	}
+}
+
+// output keeps what a program prints.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// memory is what the program has of the machine's, in bytes.
+func (o *octavo) memory(t *testing.T) int {
+	t.Helper()
+	response, err := http.Get("http://" + o.addresses.Admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var bytes float64
+		if n, _ := fmt.Sscanf(line, "process_resident_memory_bytes %g", &bytes); n == 1 {
+			return int(bytes)
+		}
+	}
+	t.Fatal("the metrics do not tell the memory")
+	return 0
+}
