@@ -75,6 +75,7 @@ generate: ## Write again all that is generated: from contracts, queries and temp
 	$(call tool,buf) buf generate
 	$(call tool,sqlc) sqlc generate
 	$(call tool,templ) templ generate -path internal
+	go test ./cmd/octavo -run=TestTheReferenceIsCurrent -update
 	go run -C tools/dashboards . $(CURDIR)/deploy/grafana
 
 lint: ## Check style and find likely mistakes.

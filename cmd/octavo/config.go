@@ -23,7 +23,7 @@ func (c *configCheckCommand) Run(k *kong.Context) error {
 		r.GRPC("--catalog-addr", "catalog", c.CatalogAddr)
 		r.GRPC("--readers-addr", "readers", c.ReadersAddr)
 		folder := dataFolder{path: c.DataDir}
-		r.Writable("--data-dir", c.DataDir, func() error { return folder.check() })
+		r.Folder("--data-dir", c.DataDir, func() error { return folder.check() })
 	})
 }
 

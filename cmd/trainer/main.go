@@ -24,7 +24,7 @@ func (f *flags) Run(ctx context.Context, k *kong.Context) error {
 		return program.Check(os.Stdout, k, f.Flags.Flags, func(r *program.Report) {
 			r.Peer("--catalog-addr", f.CatalogAddr)
 			r.Peer("--readers-addr", f.ReadersAddr)
-			r.Writable("--models-dir", f.Models, nil)
+			r.Folder("--models-dir", f.Models, nil)
 		})
 	}
 	app, err := chassis.New("trainer", program.Version(), f.Flags.Flags, os.Stderr)

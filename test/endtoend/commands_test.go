@@ -15,12 +15,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/octavo-books/octavo/chassis/chassistest"
 )
 
 // The scripts in testdata/commands try the commands of the built programs as an
 // operator would. They find in their environment BUSY, an address that
 // something else listens on, and NOBODY, one that nothing does; in their folder
-// train.tsv and test.tsv; and as further commands
+// train.tsv, test.tsv and folders of certificates; and as further commands
 //
 //	exits CODE PROGRAM ARG...   runs a program that must end with this code
 //	lines FILE NUMBER           checks how many lines a file has
@@ -41,6 +43,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv("PATH", binaries+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BUSY", busy.Addr().String())
 			env.Setenv("NOBODY", nobody)
+			writeCertificates(t, filepath.Join(env.WorkDir, "tls"))
 			return writeTastes(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -106,6 +109,28 @@ func address(ts *testscript.TestScript, negated bool, args []string) {
 		ts.Fatalf("%s has no address of %s: %v", args[1], args[2], all)
 	}
 	ts.Setenv(args[0], all[args[2]])
+}
+
+// writeCertificates makes folders of certificates: a good one, and those with
+// which something is wrong.
+func writeCertificates(t *testing.T, folder string) {
+	t.Helper()
+	authority := chassistest.NewAuthority(t)
+	good := authority.Issue(chassistest.Certificate{Identity: "catalog"})
+	mismatch := good
+	mismatch.Key = authority.Issue(chassistest.Certificate{}).Key
+	for name, files := range map[string]chassistest.Files{
+		"good":      good,
+		"mismatch":  mismatch,
+		"unvouched": authority.SelfSigned(chassistest.Certificate{Identity: "catalog"}),
+		"expired":   authority.Issue(chassistest.Certificate{Identity: "catalog", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}),
+	} {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		files.Write(t, path)
+	}
 }
 
 // writeTastes writes train.tsv and test.tsv: 120 readers with one of four

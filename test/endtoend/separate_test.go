@@ -37,21 +37,24 @@ type separate struct {
 	url                 string
 }
 
-func startSeparate(t *testing.T) *separate {
+// startSeparate starts every program; more are further flags for it.
+func startSeparate(t *testing.T, more func(program string) []string) *separate {
 	t.Helper()
 	folder := demoFolder(t)
 	catalog, readers, recommendations, shop := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	s := &separate{t: t, catalog: catalog, readers: readers, models: filepath.Join(folder, "models"), url: "http://" + shop}
 	s.recommendationsArgs = []string{"--addr", recommendations, "--catalog-addr", catalog, "--readers-addr", readers,
 		"--models-dir", s.models, "--admin-addr", ""}
+	s.recommendationsArgs = append(s.recommendationsArgs, more("recommendations")...)
+	run := func(program string, args ...string) { start(t, program, append(args, more(program)...)...) }
 
 	// In an order in which none finds what it needs: no service may depend on
 	// another having been started before.
-	start(t, "marketplace", "--addr", shop, "--catalog-addr", catalog, "--readers-addr", readers, "--recommendations-addr", recommendations,
+	run("marketplace", "--addr", shop, "--catalog-addr", catalog, "--readers-addr", readers, "--recommendations-addr", recommendations,
 		"--session-key-file", filepath.Join(folder, "session.key"), "--admin-addr", "")
 	s.startRecommendations()
-	start(t, "readers", "--addr", readers, "--db", filepath.Join(folder, "readers.db"), "--admin-addr", "")
-	start(t, "catalog", "--addr", catalog, "--db", filepath.Join(folder, "catalog.db"), "--admin-addr", "")
+	run("readers", "--addr", readers, "--db", filepath.Join(folder, "readers.db"), "--admin-addr", "")
+	run("catalog", "--addr", catalog, "--db", filepath.Join(folder, "catalog.db"), "--admin-addr", "")
 	return s
 }
 
@@ -63,7 +66,7 @@ func (s *separate) startRecommendations() {
 // The one fault that everything else is built to survive: the personal part
 // goes away, and comes back.
 func TestTheShopSurvivesRecommendations(t *testing.T) {
-	s := startSeparate(t)
+	s := startSeparate(t, func(string) []string { return nil })
 	v := newVisitor(t, s.url)
 	until(t, firstStart, "the shop answers", func() bool {
 		page, err := v.try("/")

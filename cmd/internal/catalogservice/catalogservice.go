@@ -51,5 +51,5 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 // Check tries what Add needs.
 func (s *Service) Check(r *program.Report) {
 	r.GRPC("--addr", "catalog", s.Addr)
-	r.Writable("--db", s.Database, program.SQLite(s.Database))
+	r.File("--db", s.Database, program.SQLite(s.Database))
 }

@@ -37,7 +37,7 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 		Catalog:         clients.Catalog,
 		Readers:         clients.Readers,
 		Recommendations: clients.Recommendations,
-		SessionKey:      key,
+		SessionKey:      key.Reveal(),
 		Log:             app.Log(),
 		Metrics:         app.Metrics(),
 		Version:         program.Version(),
@@ -57,7 +57,7 @@ func (s *Service) Check(r *program.Report) {
 	r.Peer("--catalog-addr", s.CatalogAddr)
 	r.Peer("--readers-addr", s.ReadersAddr)
 	r.Peer("--recommendations-addr", s.RecommendationsAddr)
-	r.Writable("--session-key-file", s.SessionKeyFile, func() error {
+	r.File("--session-key-file", s.SessionKeyFile, func() error {
 		_, err := SessionKey(s.SessionKeyFile)
 		return err
 	})

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/octavo-books/octavo/chassis/secret"
 )
 
 // SessionKeySize is the length in bytes of the key that signs cookies.
@@ -14,18 +16,18 @@ const SessionKeySize = 32
 
 // SessionKey reads the key that signs visitors' cookies, and makes one when
 // the file does not exist. The file is readable by its owner only.
-func SessionKey(path string) ([]byte, error) {
+func SessionKey(path string) (secret.Bytes, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newSessionKey(path)
+		key, err = newSessionKey(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read session key: %w", err)
+		return secret.Bytes{}, fmt.Errorf("read session key: %w; let this user read the file, or name another with --session-key-file", err)
 	}
 	if len(key) != SessionKeySize {
-		return nil, fmt.Errorf("session key %s has %d bytes instead of %d: remove the file and a new one is made, which signs all visitors out", path, len(key), SessionKeySize)
+		return secret.Bytes{}, fmt.Errorf("session key %s has %d bytes instead of %d: remove the file and a new one is made, which signs all visitors out", path, len(key), SessionKeySize)
 	}
-	return key, nil
+	return secret.Of(key), nil
 }
 
 // newSessionKey links a finished file into place, so that of two programs that

@@ -19,7 +19,7 @@ func TestTheSessionKeyIsMadeOnceAndKept(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			keys[i] = key
+			keys[i] = key.Reveal()
 		})
 	}
 	wg.Wait()

@@ -97,10 +97,26 @@ func (r *Report) Peer(flag, addr string) {
 	r.Tried(flag, addr+" is an address", err)
 }
 
-// Writable tries a file or folder that is made when missing: what is there must
-// be writable, or else the folder it would be made in. good may look closer at
-// one that is there.
-func (r *Report) Writable(flag, path string, look func() error) {
+// File tries a file that is made when missing, in a folder that must be there.
+// look may look closer at one that is there.
+func (r *Report) File(flag, path string, look func() error) {
+	r.writable(flag, path, filepath.Dir(path), look)
+}
+
+// Folder tries a folder that is made when missing, with those above it. look may
+// look closer at one that is there.
+func (r *Report) Folder(flag, path string, look func() error) {
+	above := filepath.Dir(path)
+	for {
+		if _, err := os.Stat(above); err == nil || above == filepath.Dir(above) {
+			break
+		}
+		above = filepath.Dir(above)
+	}
+	r.writable(flag, path, above, look)
+}
+
+func (r *Report) writable(flag, path, above string, look func() error) {
 	_, err := os.Stat(path)
 	switch {
 	case err == nil:
@@ -109,14 +125,7 @@ func (r *Report) Writable(flag, path string, look func() error) {
 		}
 		r.Tried(flag, path+" is there", err)
 	case errors.Is(err, fs.ErrNotExist):
-		folder := filepath.Dir(path)
-		for {
-			if _, err := os.Stat(folder); err == nil || folder == filepath.Dir(folder) {
-				break
-			}
-			folder = filepath.Dir(folder)
-		}
-		r.Tried(flag, path+" will be made", writable(folder))
+		r.Tried(flag, path+" will be made", writable(above))
 	default:
 		r.Tried(flag, "", err)
 	}

@@ -62,5 +62,5 @@ func (s *Service) Check(r *program.Report) {
 	r.GRPC("--addr", "recommendations", s.Addr)
 	r.Peer("--catalog-addr", s.CatalogAddr)
 	r.Peer("--readers-addr", s.ReadersAddr)
-	r.Writable("--models-dir", s.Models, nil)
+	r.Folder("--models-dir", s.Models, nil)
 }
