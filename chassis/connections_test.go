@@ -92,7 +92,7 @@ func TestWhoMakesRoom(t *testing.T) {
 			}
 			if test.leaves < 0 {
 				eventuallyClosed(t, newcomer)
-				r.Listener.Close()
+				r.Close()
 			}
 			if c := <-accepted; (c != nil) != (test.leaves >= 0) {
 				t.Errorf("the newcomer is accepted: %v", c != nil)
