@@ -28,9 +28,11 @@ SELECT CAST(coalesce(max(position), 0) AS INTEGER) FROM books;
 SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM books;
 
 -- name: FreeID :one
-SELECT CAST(id + 1 AS INTEGER) FROM books AS b
-WHERE b.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM books WHERE books.id = b.id + 1)
-ORDER BY b.id LIMIT 1;
+SELECT CAST(coalesce((
+    SELECT b.id + 1 FROM books AS b
+    WHERE b.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM books WHERE books.id = b.id + 1)
+    ORDER BY b.id LIMIT 1
+), 0) AS INTEGER);
 
 -- name: IDTaken :one
 SELECT CAST(count(*) AS INTEGER) FROM books WHERE id = ?;

@@ -15,6 +15,7 @@ import (
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/catalog"
 	"github.com/octavo-books/octavo/internal/catalog/sqlite/db"
+	"github.com/octavo-books/octavo/internal/ids"
 	"github.com/octavo-books/octavo/internal/sqlitedb"
 )
 
@@ -133,13 +134,13 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 	if done.Position, err = q.Head(ctx); err != nil {
 		return done, err
 	}
-	ids := sqlitedb.IDs{
+	choose := ids.Chooser{
 		Taken: func(id int32) (bool, error) { n, err := q.IDTaken(ctx, id); return n > 0, err },
 		Last:  func() (int64, error) { return q.LastID(ctx) },
 		Free:  func() (int64, error) { return q.FreeID(ctx) },
 	}
 	for _, b := range batch {
-		ids.Reserve(b.ID)
+		choose.Reserve(b.ID)
 	}
 	for i := range batch {
 		row, err := toRow(&batch[i])
@@ -149,7 +150,7 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 		old, err := q.BookBySource(ctx, db.BookBySourceParams{Source: row.Source, SourceID: row.SourceID})
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			if row.ID, err = ids.Choose(row.ID); err != nil {
+			if row.ID, err = choose.Choose(row.ID); err != nil {
 				return done, err
 			}
 			done.Position++

@@ -17,9 +17,11 @@ SELECT CAST(count(*) AS INTEGER) FROM readers WHERE id IN (sqlc.slice('ids'));
 SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM readers;
 
 -- name: FreeID :one
-SELECT CAST(id + 1 AS INTEGER) FROM readers AS r
-WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
-ORDER BY r.id LIMIT 1;
+SELECT CAST(coalesce((
+    SELECT r.id + 1 FROM readers AS r
+    WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+    ORDER BY r.id LIMIT 1
+), 0) AS INTEGER);
 
 -- name: InsertReader :exec
 INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES (?, ?, ?, ?, ?, ?);

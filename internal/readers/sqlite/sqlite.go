@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/ids"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/sqlite/db"
 	"github.com/octavo-books/octavo/internal/sqlitedb"
@@ -138,8 +139,8 @@ func (s *Store) Import(ctx context.Context, batch []readers.Reader) (ids []int32
 	return doneIDs, doneCreated, nil
 }
 
-func (s *Store) importReaders(ctx context.Context, q *db.Queries, batch []readers.Reader) (ids []int32, created int32, err error) {
-	choose := sqlitedb.IDs{
+func (s *Store) importReaders(ctx context.Context, q *db.Queries, batch []readers.Reader) (given []int32, created int32, err error) {
+	choose := ids.Chooser{
 		Taken: func(id int32) (bool, error) { n, err := q.CountReaders(ctx, []int32{id}); return n > 0, err },
 		Last:  func() (int64, error) { return q.LastID(ctx) },
 		Free:  func() (int64, error) { return q.FreeID(ctx) },
@@ -147,7 +148,7 @@ func (s *Store) importReaders(ctx context.Context, q *db.Queries, batch []reader
 	for _, r := range batch {
 		choose.Reserve(r.ID)
 	}
-	ids = make([]int32, len(batch))
+	given = make([]int32, len(batch))
 	for i, r := range batch {
 		id, err := q.ReaderIDBySource(ctx, db.ReaderIDBySourceParams{Source: r.Source, SourceID: r.SourceID})
 		switch {
@@ -169,9 +170,9 @@ func (s *Store) importReaders(ctx context.Context, q *db.Queries, batch []reader
 		case err != nil:
 			return nil, 0, err
 		}
-		ids[i] = id
+		given[i] = id
 	}
-	return ids, created, nil
+	return given, created, nil
 }
 
 // Shelf implements readers.Store.

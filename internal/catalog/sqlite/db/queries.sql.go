@@ -282,9 +282,11 @@ func (q *Queries) CountCategories(ctx context.Context) ([]CountCategoriesRow, er
 }
 
 const freeID = `-- name: FreeID :one
-SELECT CAST(id + 1 AS INTEGER) FROM books AS b
-WHERE b.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM books WHERE books.id = b.id + 1)
-ORDER BY b.id LIMIT 1
+SELECT CAST(coalesce((
+    SELECT b.id + 1 FROM books AS b
+    WHERE b.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM books WHERE books.id = b.id + 1)
+    ORDER BY b.id LIMIT 1
+), 0) AS INTEGER)
 `
 
 func (q *Queries) FreeID(ctx context.Context) (int64, error) {

@@ -46,9 +46,11 @@ func (q *Queries) DeleteEntry(ctx context.Context, arg DeleteEntryParams) error 
 }
 
 const freeID = `-- name: FreeID :one
-SELECT CAST(id + 1 AS INTEGER) FROM readers AS r
-WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
-ORDER BY r.id LIMIT 1
+SELECT CAST(coalesce((
+    SELECT r.id + 1 FROM readers AS r
+    WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+    ORDER BY r.id LIMIT 1
+), 0) AS INTEGER)
 `
 
 func (q *Queries) FreeID(ctx context.Context) (int64, error) {
