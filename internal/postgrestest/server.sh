@@ -1,0 +1,30 @@
+# Runs PostgreSQL for the process at the other end of its input, which sends
+# commands, one a line. When the input ends, for whatever reason, it ends the
+# server and removes the folder.
+dir=$1 initdb=$2
+shift 2
+server=
+
+end() { # end SIGNAL
+    if [ -n "$server" ]; then
+        kill "-$1" "$server"
+        wait "$server"
+        server=
+    fi
+}
+
+while read -r command; do
+    case $command in
+    init) "$initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >>"$dir/log" 2>&1 || break ;;
+    start)
+        "$@" >>"$dir/log" 2>&1 </dev/null &
+        server=$!
+        ;;
+    stop) end INT ;;
+    kill) end QUIT ;;
+    esac
+    echo "$command done"
+done
+end QUIT
+cd /
+rm -rf "$dir"
