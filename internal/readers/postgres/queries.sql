@@ -1,0 +1,61 @@
+-- name: ReaderByID :one
+SELECT * FROM readers WHERE id = $1;
+
+-- name: ReadersBySource :many
+SELECT id, source, source_id FROM readers
+WHERE source <> '' AND (source, source_id) IN (SELECT unnest(@sources::text[]), unnest(@source_ids::text[]));
+
+-- name: ListReaders :many
+SELECT * FROM readers WHERE id > @after ORDER BY id LIMIT @most;
+
+-- name: ListReadersOfOrigin :many
+SELECT * FROM readers WHERE origin = @origin AND id > @after ORDER BY id LIMIT @most;
+
+-- name: IDsTaken :many
+SELECT id FROM readers WHERE id = ANY(@ids::integer[]);
+
+-- name: LastID :one
+SELECT coalesce(max(id), 0)::bigint FROM readers;
+
+-- name: FreeID :one
+SELECT coalesce((
+    SELECT r.id + 1 FROM readers AS r
+    WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+    ORDER BY r.id LIMIT 1
+), 0)::bigint;
+
+-- name: InsertReader :batchexec
+INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: Interactions :many
+SELECT * FROM interactions WHERE position > @after ORDER BY position LIMIT @most;
+
+-- name: InsertClientIDs :many
+INSERT INTO interaction_ids (reader_id, client_id)
+SELECT unnest(@readers::integer[]), unnest(@client_ids::text[])
+ON CONFLICT DO NOTHING RETURNING reader_id, client_id;
+
+-- name: InsertInteractions :exec
+INSERT INTO interactions (position, reader_id, book_id, kind, half_stars, occurred_at)
+SELECT unnest(@positions::bigint[]), unnest(@readers::integer[]), unnest(@books::integer[]),
+    unnest(@kinds::smallint[]), unnest(@half_stars::smallint[]), unnest(@occurred_at::bigint[]);
+
+-- name: DeleteEntries :exec
+DELETE FROM entries
+WHERE (reader_id, book_id) IN (SELECT unnest(@readers::integer[]), unnest(@books::integer[]));
+
+-- name: PutEntries :exec
+INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at)
+SELECT unnest(@readers::integer[]), unnest(@books::integer[]),
+    unnest(@shelves::smallint[]), unnest(@half_stars::smallint[]), unnest(@updated_at::bigint[])
+ON CONFLICT (reader_id, book_id) DO UPDATE SET
+    shelf = CASE WHEN excluded.shelf <> 0 THEN excluded.shelf ELSE e.shelf END,
+    half_stars = CASE WHEN excluded.half_stars <> 0 THEN excluded.half_stars ELSE e.half_stars END,
+    updated_at = excluded.updated_at;
+
+-- name: ListEntries :many
+SELECT * FROM entries WHERE reader_id = @reader ORDER BY updated_at DESC, book_id LIMIT @most;
+
+-- name: ListEntriesOfBooks :many
+SELECT * FROM entries WHERE reader_id = @reader AND book_id = ANY(@books::integer[])
+ORDER BY updated_at DESC, book_id LIMIT @most;
