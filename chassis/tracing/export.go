@@ -2,9 +2,11 @@ package tracing
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -16,6 +18,9 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 const (
@@ -116,22 +121,39 @@ func New(c Config) (*Tracer, error) {
 	return &Tracer{exporter: e, threshold: threshold(c.Ratio), slow: c.Slow}, nil
 }
 
+// newClient sets every option there is, because the clients take those that are
+// not set from OTEL_EXPORTER_OTLP_ variables of the environment: a certificate,
+// an encoding, headers and more.
 func newClient(c Config, endpoint *url.URL) otlptrace.Client {
 	if c.HTTP {
-		options := []otlptracehttp.Option{
+		path := endpoint.Path
+		if path == "" || path == "/" {
+			path = tracesPath
+		}
+		var secure *tls.Config
+		if endpoint.Scheme == "https" {
+			secure = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		return otlptracehttp.NewClient(
 			otlptracehttp.WithEndpointURL(c.Endpoint),
+			otlptracehttp.WithURLPath(path),
+			otlptracehttp.WithTLSClientConfig(secure),
+			otlptracehttp.WithProxy(func(*http.Request) (*url.URL, error) { return nil, nil }),
 			otlptracehttp.WithHeaders(c.Headers),
+			otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 			otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
 			otlptracehttp.WithTimeout(c.uploadLimit),
 			otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: minRetry, MaxInterval: maxRetry, MaxElapsedTime: c.uploadLimit}),
-		}
-		if endpoint.Path == "" || endpoint.Path == "/" {
-			options = append(options, otlptracehttp.WithURLPath(tracesPath))
-		}
-		return otlptracehttp.NewClient(options...)
+		)
+	}
+	secure := insecure.NewCredentials()
+	if endpoint.Scheme == "https" {
+		secure = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
 	}
 	return otlptracegrpc.NewClient(
 		otlptracegrpc.WithEndpointURL(c.Endpoint),
+		otlptracegrpc.WithTLSCredentials(secure),
+		otlptracegrpc.WithDialOption(grpc.WithNoProxy()),
 		otlptracegrpc.WithHeaders(c.Headers),
 		otlptracegrpc.WithCompressor("gzip"),
 		otlptracegrpc.WithTimeout(c.uploadLimit),

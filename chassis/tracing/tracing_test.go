@@ -3,10 +3,19 @@ package tracing
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -239,6 +248,80 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// TestTheEnvironmentChangesNothing: OpenTelemetry's clients would take all of
+// this from the environment.
+func TestTheEnvironmentChangesNothing(t *testing.T) {
+	stranger := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a collector that only the environment names or trusts was sent something")
+	}))
+	stranger.Config.ErrorLog = log.New(io.Discard, "", 0) // its clients refuse its certificate
+	stranger.EnableHTTP2 = true
+	stranger.StartTLS()
+	defer stranger.Close()
+	certificate, key := keyPair(t, stranger.TLS.Certificates[0])
+	hostile := map[string]string{
+		"ENDPOINT": stranger.URL, "PROTOCOL": "http/json", "HEADERS": "authorization=stolen,x-more=1", "COMPRESSION": "none",
+		"TIMEOUT": "1", "INSECURE": "true", "CERTIFICATE": certificate, "CLIENT_CERTIFICATE": certificate, "CLIENT_KEY": key,
+	}
+	for name, value := range hostile {
+		t.Setenv("OTEL_EXPORTER_OTLP_"+name, value)
+		t.Setenv("OTEL_EXPORTER_OTLP_TRACES_"+name, value)
+	}
+	for name, value := range map[string]string{
+		"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none", "OTEL_TRACES_SAMPLER": "always_off", "OTEL_SERVICE_NAME": "stolen",
+		"OTEL_RESOURCE_ATTRIBUTES": "service.name=stolen", "OTEL_PROPAGATORS": "none", "OTEL_GO_X_OBSERVABILITY": "true",
+	} {
+		t.Setenv(name, value)
+	}
+	for protocol, receive := range map[string]func(testing.TB) (*tracingtest.Receiver, string){"grpc": tracingtest.NewGRPC, "http": tracingtest.NewHTTP} {
+		t.Run(protocol, func(t *testing.T) {
+			receiver, url := receive(t)
+			tracer, _ := newTracer(t, func(c *Config) { c.Endpoint, c.HTTP, c.Ratio = url, protocol == "http", 1 })
+			handled{}.run(tracer)
+			closeTracer(t, tracer)
+			spans := receiver.Spans()
+			if len(spans) != 2 || spans[0].Service != "test" {
+				t.Fatalf("received %v", spans)
+			}
+			for name, want := range map[string]string{
+				"authorization": "", "x-more": "",
+				"content-type":     map[string]string{"grpc": "application/grpc", "http": "application/x-protobuf"}[protocol],
+				"content-encoding": map[string]string{"grpc": "", "http": "gzip"}[protocol],
+			} {
+				if got := strings.Join(receiver.Header(name), ","); got != want {
+					t.Errorf("the header %s is %q, want %q", name, got, want)
+				}
+			}
+		})
+		t.Run(protocol+" with TLS", func(t *testing.T) {
+			tracer, _ := newTracer(t, func(c *Config) {
+				c.Endpoint, c.HTTP, c.Ratio, c.uploadLimit = stranger.URL, protocol == "http", 1, time.Second
+			})
+			handled{}.run(tracer)
+			if err := tracer.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+				t.Errorf("a certificate that the system does not trust gives %v", err)
+			}
+		})
+	}
+}
+
+// keyPair writes a certificate and its key to files.
+func keyPair(t *testing.T, pair tls.Certificate) (certificate, key string) {
+	t.Helper()
+	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, content []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("certificate.pem", "CERTIFICATE", pair.Certificate[0]), write("key.pem", "PRIVATE KEY", private)
+}
+
 // TestOutage: while no collector answers, spans are dropped and counted, nobody
 // waits, and the log has one line. When one is back, spans arrive again.
 func TestOutage(t *testing.T) {
@@ -250,9 +333,9 @@ func TestOutage(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var log lockedBuffer
+	var logged lockedBuffer
 	tracer, _ := newTracer(t, func(c *Config) {
-		c.Endpoint, c.Ratio, c.Log, c.uploadLimit = "http://"+addr, 1, slog.New(slog.NewTextHandler(&log, nil)), 300*time.Millisecond
+		c.Endpoint, c.Ratio, c.Log, c.uploadLimit = "http://"+addr, 1, slog.New(slog.NewTextHandler(&logged, nil)), 300*time.Millisecond
 	})
 	const spans = maxQueue + 2*maxBatch
 	began := time.Now()
@@ -276,9 +359,9 @@ func TestOutage(t *testing.T) {
 	wait(t, "every span is accounted for", func() bool {
 		return testutil.ToFloat64(e.full)+testutil.ToFloat64(e.failed)+testutil.ToFloat64(e.exported) == spans
 	})
-	wait(t, "the log says that it is over", func() bool { return strings.Contains(log.String(), "exported again") })
-	if got := strings.Count(log.String(), "\n"); got != 2 {
-		t.Errorf("the log has %d lines:\n%s", got, log.String())
+	wait(t, "the log says that it is over", func() bool { return strings.Contains(logged.String(), "exported again") })
+	if got := strings.Count(logged.String(), "\n"); got != 2 {
+		t.Errorf("the log has %d lines:\n%s", got, logged.String())
 	}
 }
 
