@@ -68,6 +68,7 @@ type boundedListener struct {
 	limit          int
 	spare          int64 // bytes that a connection may waste; 0 for any number
 	log            *slog.Logger
+	began          time.Time
 	open           prometheus.Gauge
 	crowded, flood prometheus.Counter
 
@@ -81,6 +82,7 @@ func newBoundedListener(name string, l net.Listener, limit int, spare int64, m *
 		limit:    limit,
 		spare:    spare,
 		log:      log,
+		began:    time.Now(),
 		open:     m.open.WithLabelValues(name),
 		crowded:  m.closed.WithLabelValues(name, "crowded"),
 		flood:    m.closed.WithLabelValues(name, "flood"),
@@ -96,7 +98,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &connection{Conn: raw, listener: l}
-		c.used.Store(time.Now().UnixNano())
+		c.used.Store(l.time())
 		c.spare.Store(l.spare)
 		if l.admit(c) {
 			return c, nil
@@ -138,6 +140,10 @@ func (l *boundedListener) leastUseful() *connection {
 	return least
 }
 
+// time is for how long the listener has been there, in ns: no clock that is
+// set changes who came when.
+func (l *boundedListener) time() int64 { return int64(time.Since(l.began)) }
+
 // remove is called with l.mu held.
 func (l *boundedListener) remove(c *connection) {
 	if _, there := l.conns[c]; there {
@@ -152,7 +158,7 @@ type connection struct {
 	listener *boundedListener
 	busy     atomic.Int32 // calls in progress
 	proven   atomic.Bool  // a call has been answered
-	used     atomic.Int64 // when it was opened or last ended a call, in Unix ns
+	used     atomic.Int64 // when it was opened or last ended a call, of listener.time
 	spare    atomic.Int64 // bytes that it may still send for nothing
 	resets   bucket       // calls that its client gave up
 	resetsMu sync.Mutex
@@ -208,7 +214,7 @@ func (c *connection) end() {
 	if c == nil {
 		return
 	}
-	c.used.Store(time.Now().UnixNano())
+	c.used.Store(c.listener.time())
 	c.proven.Store(true)
 	c.busy.Add(-1)
 }

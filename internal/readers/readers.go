@@ -72,7 +72,9 @@ type Effect struct {
 	Clear bool    // what was there before goes first
 	Shelf Kind    // the new shelf, 0 to keep it
 	Stars float32 // the new rating, 0 to keep it
-	At    time.Time
+	// When and where in the log the last of them was that changed something.
+	At       time.Time
+	Position int64
 }
 
 // Then is the effect of e followed by that of the interaction. It says false
@@ -88,7 +90,7 @@ func (e Effect) Then(i Interaction) (Effect, bool) {
 	default:
 		return e, false
 	}
-	e.At = i.OccurredAt
+	e.At, e.Position = i.OccurredAt, i.Position
 	return e, true
 }
 
@@ -120,7 +122,8 @@ type Store interface {
 	// position is where all of them are in the log, recorded how many are new.
 	Record(ctx context.Context, interactions []Interaction) (position int64, recorded int32, err error)
 	// Shelf returns a reader's entries, of these books or of all when there are
-	// none, last changed first.
+	// none, last changed first: in the order of the log, whatever the clocks
+	// of clients and servers said.
 	Shelf(ctx context.Context, reader int32, books []int32, limit int) ([]Entry, error)
 	// Log returns the next part of the log after a position. A position beyond
 	// the end is a Conflict.

@@ -33,11 +33,12 @@ type Server struct {
 	log       *slog.Logger
 	stop      chan struct{}
 	heartbeat time.Duration
+	clock     func() time.Time
 }
 
 // NewServer makes a server over a store.
 func NewServer(store Store, log *slog.Logger) *Server {
-	s := &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+	s := &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat, clock: time.Now}
 	for kind := View; kind <= Removed; kind++ {
 		name := strings.ToLower(strings.TrimPrefix(readersv1.InteractionKind(kind).String(), "INTERACTION_KIND_"))
 		s.accepted[kind] = prometheus.NewCounter(prometheus.CounterOpts{
@@ -69,7 +70,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // CreateReader implements the contract.
 func (s *Server) CreateReader(ctx context.Context, req *readersv1.CreateReaderRequest) (*readersv1.CreateReaderResponse, error) {
-	reader := Reader{Origin: Anonymous, DisplayName: req.GetDisplayName(), CreatedAt: now()}
+	reader := Reader{Origin: Anonymous, DisplayName: req.GetDisplayName(), CreatedAt: s.now()}
 	var err error
 	if reader.ID, err = s.store.Create(ctx, reader); err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func (s *Server) ListReaders(ctx context.Context, req *readersv1.ListReadersRequ
 
 // ImportReaders implements the contract.
 func (s *Server) ImportReaders(ctx context.Context, req *readersv1.ImportReadersRequest) (*readersv1.ImportReadersResponse, error) {
-	readers, now := make([]Reader, len(req.GetReaders())), now()
+	readers, now := make([]Reader, len(req.GetReaders())), s.now()
 	for i, r := range req.GetReaders() {
 		switch {
 		case r.GetSource() == "":
@@ -139,7 +140,7 @@ func (s *Server) ImportReaders(ctx context.Context, req *readersv1.ImportReaders
 
 // RecordInteractions implements the contract.
 func (s *Server) RecordInteractions(ctx context.Context, req *readersv1.RecordInteractionsRequest) (*readersv1.RecordInteractionsResponse, error) {
-	interactions, now := make([]Interaction, len(req.GetInteractions())), now()
+	interactions, now := make([]Interaction, len(req.GetInteractions())), s.now()
 	for i, in := range req.GetInteractions() {
 		if in.GetOccurredAt() != nil && !in.GetOccurredAt().IsValid() {
 			return nil, fault.NewInvalid(fmt.Sprintf("interactions[%d].occurred_at", i), "is not a time")
@@ -199,7 +200,7 @@ func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stre
 }
 
 // now is the time as it is stored.
-func now() time.Time { return time.Now().Truncate(time.Millisecond) }
+func (s *Server) now() time.Time { return s.clock().Truncate(time.Millisecond) }
 
 // limit is the number of items to return when the client asks for n.
 func limit(n int32, unset, most int) int {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,6 +249,50 @@ func TestRecordInteractions(t *testing.T) {
 	}
 	if nobody, err := client.ListShelf(within(t), &readersv1.ListShelfRequest{ReaderId: 99}); err != nil || len(nobody.GetEntries()) > 0 {
 		t.Errorf("ListShelf of nobody = %v, %v", nobody, err)
+	}
+}
+
+// TestTheClockJumps: an hour forward and two back change what the time was, and
+// neither the order of the log nor that of a shelf.
+func TestTheClockJumps(t *testing.T) {
+	server := newServer(t)
+	var offset atomic.Int64
+	server.SetClock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
+	client := readersv1.NewReadersServiceClient(chassistest.Serve(t, server.Register))
+	id := create(t, client)
+	stream := watch(t, client, 0)
+	next := int64(1)
+	for book, jump := range []time.Duration{0, time.Hour, -time.Hour, 0} {
+		offset.Store(int64(jump))
+		if resp := record(t, client, want(id, int32(book+1))); resp.GetPosition() != int64(book+1) {
+			t.Errorf("the clock shows %v more: position %d, want %d", jump, resp.GetPosition(), book+1)
+		}
+		for next <= int64(book+1) {
+			part, err := stream.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, in := range part.GetInteractions() {
+				if in.GetBookId() != int32(next) {
+					t.Errorf("a follower gets book %d, want %d", in.GetBookId(), next)
+				}
+				if off := in.GetOccurredAt().AsTime().Sub(time.Now().Add(jump)).Abs(); off > time.Minute {
+					t.Errorf("the interaction is %v off the clock", off)
+				}
+				next++
+			}
+		}
+	}
+	shelf, err := client.ListShelf(within(t), &readersv1.ListShelfRequest{ReaderId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var books []int32
+	for _, e := range shelf.GetEntries() {
+		books = append(books, e.GetBookId())
+	}
+	if !slices.Equal(books, []int32{4, 3, 2, 1}) {
+		t.Errorf("the shelf has the books %v, want the last changed first", books)
 	}
 }
 

@@ -29,25 +29,30 @@ type feed struct {
 	head      atomic.Int64 // as last heard
 	connected atomic.Bool
 	caughtUp  atomic.Bool // once is enough: it stays true
-	// behindSince is when the feed was last known to be applied to its end, in
-	// Unix nanoseconds; 0 while it is.
-	behindSince atomic.Int64
+	// behindSince is when the feed was last known to be applied to its end; nil
+	// while it is. It is a whole time, which a clock that is set does not change.
+	behindSince atomic.Pointer[time.Time]
 	problem     atomic.Pointer[error]
 }
 
 func (f *feed) lag() int64 { return max(0, f.head.Load()-f.position.get()) }
 
 // fellBehind notes since when something may be missing.
-func (f *feed) fellBehind() { f.behindSince.CompareAndSwap(0, time.Now().UnixNano()) }
+func (f *feed) fellBehind() {
+	if f.behindSince.Load() == nil {
+		now := time.Now()
+		f.behindSince.CompareAndSwap(nil, &now)
+	}
+}
 
 // behind is for how long the feed has not been applied to its end, or has not
 // been followed; 0 when all is known.
 func (f *feed) behind() time.Duration {
 	since := f.behindSince.Load()
-	if since == 0 {
+	if since == nil {
 		return 0
 	}
-	return max(0, time.Since(time.Unix(0, since)))
+	return time.Since(*since)
 }
 
 // ready is nil once the feed has caught up, otherwise it says how far it is.
@@ -144,7 +149,7 @@ func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
 			f.fellBehind()
 			continue
 		}
-		f.behindSince.Store(0)
+		f.behindSince.Store(nil)
 		f.caughtUp.Store(true)
 	}
 }

@@ -66,9 +66,10 @@ func (s *Session) Changed(position int64, now time.Time) {
 
 // MinPosition is the position the next recommendations must know. After
 // patience it is 0: every service has long caught up by then, and a position
-// that never comes (the log was made anew) must not slow each page down.
+// that never comes (the log was made anew) must not slow each page down. So it
+// is when the change lies that far in the future: the clock was set back.
 func (s *Session) MinPosition(now time.Time, patience time.Duration) int64 {
-	if now.Sub(time.Unix(s.ChangedAt, 0)) > patience {
+	if now.Sub(time.Unix(s.ChangedAt, 0)).Abs() > patience {
 		return 0
 	}
 	return s.Position

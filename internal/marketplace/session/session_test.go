@@ -97,8 +97,22 @@ func TestAPositionIsHandedOnForAWhile(t *testing.T) {
 	if got := s.MinPosition(now.Add(time.Minute), time.Minute); got != 12 {
 		t.Errorf("within patience the position is %d, want 12", got)
 	}
-	if got := s.MinPosition(now.Add(time.Minute+time.Second), time.Minute); got != 0 {
-		t.Errorf("after patience the position is %d, want 0", got)
+	for name, jump := range map[string]time.Duration{
+		"after patience":           time.Minute + time.Second,
+		"when the clock went on":   time.Hour,
+		"when the clock went back": -time.Hour,
+	} {
+		if got := s.MinPosition(now.Add(jump), time.Minute); got != 0 {
+			t.Errorf("%s the position is %d, want 0", name, got)
+		}
+	}
+	if got := s.MinPosition(now.Add(-time.Second), time.Minute); got != 12 {
+		t.Errorf("on a machine whose clock is a second behind the position is %d, want 12", got)
+	}
+	// A change counts by its position, whatever the clock says.
+	s.Changed(13, now.Add(-time.Hour))
+	if got := s.MinPosition(now.Add(-time.Hour), time.Minute); got != 13 {
+		t.Errorf("after a change on a clock that went back the position is %d, want 13", got)
 	}
 }
 

@@ -39,9 +39,9 @@ INSERT INTO interaction_ids (reader_id, client_id) VALUES (?, ?) ON CONFLICT DO 
 DELETE FROM entries WHERE reader_id = ? AND book_id = ?;
 
 -- name: ListEntries :many
-SELECT * FROM entries WHERE reader_id = ? ORDER BY updated_at DESC, book_id LIMIT ?;
+SELECT * FROM entries WHERE reader_id = ? ORDER BY position DESC LIMIT ?;
 
 -- name: ListEntriesOfBooks :many
 SELECT * FROM entries
 WHERE reader_id = ? AND book_id IN (sqlc.slice('books'))
-ORDER BY updated_at DESC, book_id LIMIT ?;
+ORDER BY position DESC LIMIT ?;

@@ -55,6 +55,7 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, sent []readers.Interacti
 	for i := range fresh {
 		head++
 		in := &fresh[i]
+		in.Position = head
 		if err := log.add(head, in.Reader, in.Book, int64(in.Kind), halfStars(in.Stars), in.OccurredAt.UnixMilli()); err != nil {
 			return 0, nil, err
 		}
@@ -170,7 +171,7 @@ func (s *Store) applyEffects(ctx context.Context, tx *sql.Tx, q *db.Queries, fre
 		if e.Shelf == 0 && e.Stars == 0 {
 			continue
 		}
-		if err := entries.add(key.reader, key.book, int64(e.Shelf), halfStars(e.Stars), e.At.UnixMilli()); err != nil {
+		if err := entries.add(key.reader, key.book, int64(e.Shelf), halfStars(e.Stars), e.At.UnixMilli(), e.Position); err != nil {
 			return err
 		}
 	}

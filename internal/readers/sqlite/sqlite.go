@@ -65,10 +65,11 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	}{
 		{&s.log, "interactions (position, reader_id, book_id, kind, half_stars, occurred_at)", "", 6},
 		{&s.clientIDs, "interaction_ids (reader_id, client_id)", "", 2},
-		{&s.entries, "entries (reader_id, book_id, shelf, half_stars, updated_at)", `ON CONFLICT DO UPDATE SET
+		{&s.entries, "entries (reader_id, book_id, shelf, half_stars, updated_at, position)", `ON CONFLICT DO UPDATE SET
 			shelf = iif(excluded.shelf <> 0, excluded.shelf, shelf),
 			half_stars = iif(excluded.half_stars <> 0, excluded.half_stars, half_stars),
-			updated_at = excluded.updated_at`, 5},
+			updated_at = excluded.updated_at,
+			position = excluded.position`, 6},
 	} {
 		if *p.inserter, err = newInserter(ctx, s.db.Write, p.into, p.after, p.columns); err != nil {
 			return err

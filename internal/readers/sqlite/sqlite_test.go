@@ -41,6 +41,38 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// A database of the first schema, which knew no order but that of the clocks,
+// gets that of its log.
+func TestOldShelvesAreInTheOrderOfTheirLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readers.db")
+	s := open(t, path)
+	id, err := s.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for book, kind := range []readers.Kind{readers.Want, readers.Want, readers.Want, readers.View} {
+		in := readers.Interaction{Reader: id, Book: int32(book%3 + 1), Kind: kind, OccurredAt: time.Now().Add(-time.Duration(book) * time.Hour)}
+		if _, _, err := s.Record(t.Context(), []readers.Interaction{in}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DELETE FROM goose_db_version WHERE version_id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := open(t, path).Shelf(t.Context(), id, nil, 10)
+	if err != nil || len(entries) != 3 || entries[0].Book != 3 || entries[1].Book != 2 || entries[2].Book != 1 {
+		t.Errorf("shelf = %+v, %v; want books 3, 2, 1", entries, err)
+	}
+}
+
 // What was acknowledged is in the files, whenever the process ends: a copy of
 // them, taken without any closing, opens with everything.
 func TestAcknowledgedIsOnDisk(t *testing.T) {

@@ -315,17 +315,24 @@ func testShelf(t *testing.T, s readers.Store) {
 
 func testShelfOrder(t *testing.T, s readers.Store) {
 	ids := create(t, s, 2)
-	for book, minutes := range map[int32]int{1: 5, 2: 9, 3: 1, 4: 9} {
-		record(t, s, readers.Interaction{Reader: ids[0], Book: book, Kind: readers.Want, OccurredAt: at(minutes)})
+	do := func(reader, book int32, kind readers.Kind, minutes int) readers.Interaction {
+		return readers.Interaction{Reader: reader, Book: book, Kind: kind, OccurredAt: at(minutes)}
 	}
-	record(t, s, readers.Interaction{Reader: ids[1], Book: 6, Kind: readers.Want, OccurredAt: at(0)})
+	record(t, s, do(ids[0], 3, readers.Want, 0))
+	record(t, s, do(ids[0], 1, readers.Want, 0))
+	// The clock goes forward by an hour, then back by two. Books that changed in
+	// one batch are in its order.
+	record(t, s, do(ids[0], 2, readers.Want, 60), do(ids[0], 4, readers.Want, 60), do(ids[0], 2, readers.Finished, 60))
+	record(t, s, do(ids[0], 1, readers.Reading, -60))
+	record(t, s, do(ids[0], 4, readers.View, 120)) // a look changes nothing
+	record(t, s, do(ids[1], 6, readers.Want, 0))
 	for _, c := range []struct {
 		books []int32
 		limit int
 		want  []int32
 	}{
-		{nil, 10, []int32{2, 4, 1, 3}},
-		{nil, 2, []int32{2, 4}},
+		{nil, 10, []int32{1, 2, 4, 3}},
+		{nil, 2, []int32{1, 2}},
 		{[]int32{3, 1, 6, 1}, 10, []int32{1, 3}},
 		{[]int32{3, 1}, 1, []int32{1}},
 		{[]int32{6}, 10, []int32{}},

@@ -975,7 +975,7 @@ func (x *ListShelfRequest) GetMaxResults() int32 {
 
 type ListShelfResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Last changed first.
+	// Last changed first, in the order of the log.
 	Entries       []*ShelfEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -10,6 +10,7 @@ type Entry struct {
 	Shelf     int64
 	HalfStars int64
 	UpdatedAt int64
+	Position  int64
 }
 
 type Interaction struct {

@@ -164,7 +164,7 @@ func (q *Queries) LastID(ctx context.Context) (int64, error) {
 }
 
 const listEntries = `-- name: ListEntries :many
-SELECT reader_id, book_id, shelf, half_stars, updated_at FROM entries WHERE reader_id = ? ORDER BY updated_at DESC, book_id LIMIT ?
+SELECT reader_id, book_id, shelf, half_stars, updated_at, position FROM entries WHERE reader_id = ? ORDER BY position DESC LIMIT ?
 `
 
 type ListEntriesParams struct {
@@ -187,6 +187,7 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Ent
 			&i.Shelf,
 			&i.HalfStars,
 			&i.UpdatedAt,
+			&i.Position,
 		); err != nil {
 			return nil, err
 		}
@@ -202,9 +203,9 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Ent
 }
 
 const listEntriesOfBooks = `-- name: ListEntriesOfBooks :many
-SELECT reader_id, book_id, shelf, half_stars, updated_at FROM entries
+SELECT reader_id, book_id, shelf, half_stars, updated_at, position FROM entries
 WHERE reader_id = ? AND book_id IN (/*SLICE:books*/?)
-ORDER BY updated_at DESC, book_id LIMIT ?
+ORDER BY position DESC LIMIT ?
 `
 
 type ListEntriesOfBooksParams struct {
@@ -240,6 +241,7 @@ func (q *Queries) ListEntriesOfBooks(ctx context.Context, arg ListEntriesOfBooks
 			&i.Shelf,
 			&i.HalfStars,
 			&i.UpdatedAt,
+			&i.Position,
 		); err != nil {
 			return nil, err
 		}
