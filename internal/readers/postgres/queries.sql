@@ -45,17 +45,18 @@ DELETE FROM entries
 WHERE (reader_id, book_id) IN (SELECT unnest(@readers::integer[]), unnest(@books::integer[]));
 
 -- name: PutEntries :exec
-INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at)
+INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at, position)
 SELECT unnest(@readers::integer[]), unnest(@books::integer[]),
-    unnest(@shelves::smallint[]), unnest(@half_stars::smallint[]), unnest(@updated_at::bigint[])
+    unnest(@shelves::smallint[]), unnest(@half_stars::smallint[]), unnest(@updated_at::bigint[]), unnest(@positions::bigint[])
 ON CONFLICT (reader_id, book_id) DO UPDATE SET
     shelf = CASE WHEN excluded.shelf <> 0 THEN excluded.shelf ELSE e.shelf END,
     half_stars = CASE WHEN excluded.half_stars <> 0 THEN excluded.half_stars ELSE e.half_stars END,
-    updated_at = excluded.updated_at;
+    updated_at = excluded.updated_at,
+    position = excluded.position;
 
 -- name: ListEntries :many
-SELECT * FROM entries WHERE reader_id = @reader ORDER BY updated_at DESC, book_id LIMIT @most;
+SELECT * FROM entries WHERE reader_id = @reader ORDER BY position DESC LIMIT @most;
 
 -- name: ListEntriesOfBooks :many
 SELECT * FROM entries WHERE reader_id = @reader AND book_id = ANY(@books::integer[])
-ORDER BY updated_at DESC, book_id LIMIT @most;
+ORDER BY position DESC LIMIT @most;

@@ -61,12 +61,13 @@ func record(ctx context.Context, tx pgx.Tx, head int64, calls [][]readers.Intera
 				}
 				delete(claimed, key) // the first one has it
 			}
+			in.Position = head + int64(len(fresh)) + 1
 			fresh = append(fresh, in)
 			done[i].fresh++
 		}
 	}
 	if len(fresh) > 0 {
-		if err := appendLog(ctx, q, head, fresh); err != nil {
+		if err := appendLog(ctx, q, fresh); err != nil {
 			return nil, 0, err
 		}
 		if err := applyEffects(ctx, q, fresh); err != nil {
@@ -138,10 +139,10 @@ func claim(ctx context.Context, q *db.Queries, calls [][]readers.Interaction, do
 	return claimed, nil
 }
 
-func appendLog(ctx context.Context, q *db.Queries, head int64, fresh []readers.Interaction) error {
+func appendLog(ctx context.Context, q *db.Queries, fresh []readers.Interaction) error {
 	var rows db.InsertInteractionsParams
-	for i, in := range fresh {
-		rows.Positions = append(rows.Positions, head+int64(i)+1)
+	for _, in := range fresh {
+		rows.Positions = append(rows.Positions, in.Position)
 		rows.Readers = append(rows.Readers, in.Reader)
 		rows.Books = append(rows.Books, in.Book)
 		rows.Kinds = append(rows.Kinds, int16(in.Kind))
@@ -176,6 +177,7 @@ func applyEffects(ctx context.Context, q *db.Queries, fresh []readers.Interactio
 			put.Shelves = append(put.Shelves, int16(e.Shelf))
 			put.HalfStars = append(put.HalfStars, halfStars(e.Stars))
 			put.UpdatedAt = append(put.UpdatedAt, e.At.UnixMilli())
+			put.Positions = append(put.Positions, e.Position)
 		}
 	}
 	if len(cleared.Readers) > 0 {

@@ -6,6 +6,7 @@ package db
 
 type Entry struct {
 	UpdatedAt int64
+	Position  int64
 	ReaderID  int32
 	BookID    int32
 	Shelf     int16

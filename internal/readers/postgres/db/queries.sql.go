@@ -169,7 +169,7 @@ func (q *Queries) LastID(ctx context.Context) (int64, error) {
 }
 
 const listEntries = `-- name: ListEntries :many
-SELECT updated_at, reader_id, book_id, shelf, half_stars FROM entries WHERE reader_id = $1 ORDER BY updated_at DESC, book_id LIMIT $2
+SELECT updated_at, position, reader_id, book_id, shelf, half_stars FROM entries WHERE reader_id = $1 ORDER BY position DESC LIMIT $2
 `
 
 type ListEntriesParams struct {
@@ -188,6 +188,7 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Ent
 		var i Entry
 		if err := rows.Scan(
 			&i.UpdatedAt,
+			&i.Position,
 			&i.ReaderID,
 			&i.BookID,
 			&i.Shelf,
@@ -204,8 +205,8 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Ent
 }
 
 const listEntriesOfBooks = `-- name: ListEntriesOfBooks :many
-SELECT updated_at, reader_id, book_id, shelf, half_stars FROM entries WHERE reader_id = $1 AND book_id = ANY($2::integer[])
-ORDER BY updated_at DESC, book_id LIMIT $3
+SELECT updated_at, position, reader_id, book_id, shelf, half_stars FROM entries WHERE reader_id = $1 AND book_id = ANY($2::integer[])
+ORDER BY position DESC LIMIT $3
 `
 
 type ListEntriesOfBooksParams struct {
@@ -225,6 +226,7 @@ func (q *Queries) ListEntriesOfBooks(ctx context.Context, arg ListEntriesOfBooks
 		var i Entry
 		if err := rows.Scan(
 			&i.UpdatedAt,
+			&i.Position,
 			&i.ReaderID,
 			&i.BookID,
 			&i.Shelf,
@@ -314,13 +316,14 @@ func (q *Queries) ListReadersOfOrigin(ctx context.Context, arg ListReadersOfOrig
 }
 
 const putEntries = `-- name: PutEntries :exec
-INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at)
+INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at, position)
 SELECT unnest($1::integer[]), unnest($2::integer[]),
-    unnest($3::smallint[]), unnest($4::smallint[]), unnest($5::bigint[])
+    unnest($3::smallint[]), unnest($4::smallint[]), unnest($5::bigint[]), unnest($6::bigint[])
 ON CONFLICT (reader_id, book_id) DO UPDATE SET
     shelf = CASE WHEN excluded.shelf <> 0 THEN excluded.shelf ELSE e.shelf END,
     half_stars = CASE WHEN excluded.half_stars <> 0 THEN excluded.half_stars ELSE e.half_stars END,
-    updated_at = excluded.updated_at
+    updated_at = excluded.updated_at,
+    position = excluded.position
 `
 
 type PutEntriesParams struct {
@@ -329,6 +332,7 @@ type PutEntriesParams struct {
 	Shelves   []int16
 	HalfStars []int16
 	UpdatedAt []int64
+	Positions []int64
 }
 
 func (q *Queries) PutEntries(ctx context.Context, arg PutEntriesParams) error {
@@ -338,6 +342,7 @@ func (q *Queries) PutEntries(ctx context.Context, arg PutEntriesParams) error {
 		arg.Shelves,
 		arg.HalfStars,
 		arg.UpdatedAt,
+		arg.Positions,
 	)
 	return err
 }

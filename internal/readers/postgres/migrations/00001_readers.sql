@@ -31,6 +31,7 @@ CREATE TABLE interaction_ids (
 -- What the log adds up to for each reader and book.
 CREATE TABLE entries (
     updated_at bigint   NOT NULL, -- Unix time, ms
+    position   bigint   NOT NULL, -- in the log, of the last change
     reader_id  integer  NOT NULL REFERENCES readers (id) ON DELETE CASCADE,
     book_id    integer  NOT NULL,
     shelf      smallint NOT NULL, -- kind of interaction, 0 when only rated
