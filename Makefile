@@ -16,7 +16,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench scale fuzz soak evaluate skew generate release-contracts lint format clean
+.PHONY: help run build setup test test-fast bench scale fuzz faults soak evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,11 @@ fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	  done; \
 	done
 
-soak: ## Flood a running octavo for half a minute in each way, beside users.
+faults: ## Show what holds under overload and when parts fail, in about two minutes.
+	go test -count=1 -v $(ARGS) ./test/resilience
+
+soak: ## The same for ten times as long, and floods of a running octavo beside users.
+	go test -count=1 -v -timeout=40m $(ARGS) ./test/resilience -long
 	FLOOD_SECONDS=30 go test -timeout=60m -v -run=TestFloods ./test/faults
 
 evaluate: ## Measure the recommender on DATA, a folder with train.tsv and test.tsv.

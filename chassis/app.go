@@ -88,6 +88,7 @@ type App struct {
 	connections   *connectionMetrics
 	taskPanics    *prometheus.CounterVec
 	validator     *validator
+	background    map[string]bool // full names of methods
 	readiness     readiness
 	certs         *certs.Folder // nil without TLS
 	access        Access
@@ -143,6 +144,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		taskPanics:  newTaskPanics(),
 		validator:   &validator{},
 		access:      Access{},
+		background:  map[string]bool{},
 	}
 	a.httpCalls, a.httpInFlight = newHTTPCalls()
 	if err := a.openCerts(); err != nil {

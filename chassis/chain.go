@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/octavo-books/octavo/chassis/certs"
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -36,8 +37,7 @@ type middleware func(ctx context.Context, c *call) error
 //     the request id comes next, so that all others can name the request;
 //   - metrics and access log are outside of recovery, so that a panic is
 //     counted and logged;
-//   - (overload belongs between recovery and authorization: shedding must be the
-//     cheapest refusal);
+//   - overload comes before all other work, so that refusing is cheap;
 //   - whoever may not call learns nothing about the request;
 //   - the deadline is checked before work is put into validation;
 //   - fault mapping is innermost, so that all others see final codes.
@@ -48,6 +48,7 @@ func (s *grpcServer) chain() []middleware {
 		measure,
 		s.logAccess,
 		recoverPanic,
+		s.limitLoad,
 		s.authorize,
 		limitTime,
 		s.validate,
@@ -69,6 +70,7 @@ type call struct {
 	request    any   // of a unary call
 	requestErr error // why request could not be decoded
 	cause      error // what went wrong, for the log only
+	shed       bool  // refused for lack of room or time
 	stack      []byte
 }
 
@@ -80,6 +82,8 @@ type method struct {
 	streaming bool
 	validated bool     // whether its requests have rules, or may have
 	callers   []string // the identities that may call it
+	operation *overload.Operation
+	priority  overload.Priority // unless the caller says
 }
 
 // next runs the rest of the chain.
@@ -140,6 +144,9 @@ func (s *grpcServer) logAccess(ctx context.Context, c *call) error {
 	took := time.Since(began)
 	code := status.Code(err)
 	level := accessLevel(code, c.method.streaming, took)
+	if c.shed {
+		level = slog.LevelDebug // the limiter logs their number
+	}
 	if !s.log.Enabled(ctx, level) {
 		return err
 	}

@@ -8,14 +8,18 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	_ "google.golang.org/grpc/health" // clients follow their servers' health
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver/dns"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/octavo-books/octavo/chassis/outlier"
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -150,10 +154,10 @@ func (d *dialler) series(fullMethod, kind string) *series {
 	})
 }
 
-// propagate sends along the call's span and the id of the request that is being
-// handled.
+// propagate sends along the call's span, and the id and the priority of the
+// request that is being handled.
 func propagate(ctx context.Context, span *tracing.Span) context.Context {
-	told := make([]string, 0, 6)
+	told := make([]string, 0, 8)
 	told = append(told, tracing.ParentHeader, span.Parent())
 	if span.State != "" {
 		told = append(told, tracing.StateHeader, span.State)
@@ -161,13 +165,28 @@ func propagate(ctx context.Context, span *tracing.Span) context.Context {
 	if id := RequestID(ctx); id != "" {
 		told = append(told, requestIDKey, id)
 	}
+	if p, ok := rootPriority(ctx); ok {
+		told = append(told, overload.MetadataKey, p.String())
+	}
 	return metadata.AppendToOutgoingContext(ctx, told...)
 }
 
+// init gives grpc-go what it takes in no other way: a balancer, and how often a
+// name may be resolved at most. Its own 30 s are longer than a replica takes to
+// be replaced.
+//
+//nolint:gochecknoinits // grpc-go allows both only before its first connection
+func init() {
+	balancer.Register(outlier.NewBuilder())
+	dns.SetMinResolutionInterval(time.Second)
+}
+
 // serviceConfig is the configuration of every connection: calls go round the
-// healthy servers, and those that contracts call free of side effects or
-// idempotent are tried up to three times. The throttle stops that while more
-// than a few calls in a hundred fail, so that retries do not keep a server down.
+// replicas that are healthy and do not fail (package outlier), and those that
+// contracts call free of side effects or idempotent are tried up to three
+// times. The throttle is the budget: fifty retries at once, enough until a bad
+// replica is ejected, and in the long run one for ten calls that succeed, so
+// that retries do not keep a server down (gRFC A6).
 func serviceConfig(contracts *protoregistry.Files) (string, error) {
 	type methodName struct {
 		Service string `json:"service"`
@@ -188,9 +207,9 @@ func serviceConfig(contracts *protoregistry.Files) (string, error) {
 		return true
 	})
 	config := map[string]any{
-		"loadBalancingConfig": []any{map[string]any{"round_robin": struct{}{}}},
+		"loadBalancingConfig": []any{map[string]any{outlier.Name: struct{}{}}},
 		"healthCheckConfig":   map[string]any{"serviceName": ""},
-		"retryThrottling":     map[string]any{"maxTokens": 10, "tokenRatio": 0.1},
+		"retryThrottling":     map[string]any{"maxTokens": 100, "tokenRatio": 0.1},
 	}
 	if len(repeatable) > 0 {
 		config["methodConfig"] = []any{map[string]any{

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/chassis/tracing"
 )
 
@@ -49,6 +51,10 @@ type grpcServer struct {
 	validator *validator
 	methods   []*method
 	enforced  bool // whether callers may do only what their identity may
+	limiter   *overload.Limiter
+	// background are the methods that are so unless the caller says otherwise.
+	background  map[string]bool
+	openStreams atomic.Int64
 	// compileErr is why a contract's rules cannot be checked.
 	compileErr error
 }
@@ -64,15 +70,17 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 		return nil, err
 	}
 	s := &grpcServer{
-		name:      name,
-		listener:  newBoundedListener(name, listener, maxGRPCConnections, 0, a.connections, a.log),
-		health:    newHealthServer(),
-		log:       a.log,
-		calls:     a.serverCalls,
-		tracer:    a.tracer,
-		validator: a.validator,
-		server:    grpc.NewServer(append(serverOptions(), grpc.Creds(frameGuard{a.serverCredentials()}))...),
-		enforced:  a.certs != nil,
+		name:       name,
+		listener:   newBoundedListener(name, listener, maxGRPCConnections, 0, a.connections, a.log),
+		health:     newHealthServer(),
+		log:        a.log,
+		calls:      a.serverCalls,
+		tracer:     a.tracer,
+		validator:  a.validator,
+		server:     grpc.NewServer(append(serverOptions(), grpc.Creds(frameGuard{a.serverCredentials()}))...),
+		enforced:   a.certs != nil,
+		limiter:    a.newLimiter(name),
+		background: a.background,
 	}
 	register(s)
 	if s.compileErr != nil {
@@ -110,6 +118,7 @@ func serverOptions() []grpc.ServerOption {
 			PermitWithoutStream: true,
 		}),
 		grpc.NumStreamWorkers(streamWorkers),
+		grpc.InTapHandle(noteArrival),
 		grpc.WaitForHandlers(true),
 		grpc.ForceServerCodecV2(serverCodec{encoding.GetCodecV2(protocodec.Name)}),
 	}
@@ -140,6 +149,10 @@ func (s *grpcServer) method(service, name, kind string) *method {
 		fullName:  "/" + service + "/" + name,
 		chain:     s.chain(),
 		streaming: kind != "unary",
+	}
+	m.operation = s.limiter.Operation(m.fullName)
+	if s.background[m.fullName] {
+		m.priority = overload.Background
 	}
 	m.series = s.calls.of(m.fullName, func() []string { return []string{kind, service, name} })
 	var err error

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/octavo-books/octavo/chassis/certs"
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -38,6 +39,7 @@ type httpServer struct {
 	calls    *calls
 	tracer   *tracing.Tracer
 	inFlight prometheus.Gauge
+	limiter  *overload.Limiter
 }
 
 // HTTP adds an HTTP server with request ids, metrics, access log and recovery
@@ -53,8 +55,9 @@ func (a *App) serveHTTP(name, addr string, public *certs.Folder, h http.Handler)
 		return nil, err
 	}
 	s := a.newHTTPServer(name, listener)
+	s.limiter = a.newLimiter(name)
 	s.useTLS(public)
-	s.server.Handler = s.trace(s.identify(s.measure(s.logAccess(s.recoverPanic(h)))))
+	s.server.Handler = s.trace(s.identify(s.measure(s.logAccess(s.recoverPanic(s.limitLoad(h))))))
 	a.readiness.add(name, listener.Addr().String(), nil, func(bool) {})
 	a.http = append(a.http, s)
 	return listener.Addr(), nil
@@ -96,11 +99,15 @@ type exchange struct {
 	cause   error
 	stack   []byte
 	aborted bool // the answer is broken off in the middle
+	shed    bool // refused for lack of room
+	// answering is called when the answer begins; nil afterwards.
+	answering func()
 }
 
 func (e *exchange) WriteHeader(status int) {
 	if e.status == 0 && status >= 200 {
 		e.status = status
+		e.answers()
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
@@ -108,10 +115,17 @@ func (e *exchange) WriteHeader(status int) {
 func (e *exchange) Write(p []byte) (int, error) {
 	if e.status == 0 {
 		e.status = http.StatusOK
+		e.answers()
 	}
 	n, err := e.ResponseWriter.Write(p)
 	e.bytes += int64(n)
 	return n, err
+}
+
+func (e *exchange) answers() {
+	if e.answering != nil {
+		e.answering()
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -126,7 +140,8 @@ func (e *exchange) code() int {
 }
 
 // httpStep is a middleware of HTTP: the same pieces in the same order as the
-// chain of gRPC, outermost first trace, identify, measure, logAccess, recoverPanic.
+// chain of gRPC, outermost first trace, identify, measure, logAccess, recoverPanic,
+// limitLoad.
 type httpStep func(e *exchange, r *http.Request)
 
 func (s *httpServer) identify(next httpStep) httpStep {
@@ -179,6 +194,7 @@ func (s *httpServer) logAccess(next httpStep) httpStep {
 		took := time.Since(began)
 		level := slog.LevelDebug
 		switch {
+		case e.shed: // the limiter logs their number
 		case e.code() >= 500 && e.code() != http.StatusServiceUnavailable:
 			level = slog.LevelError
 		case e.code() >= 500:

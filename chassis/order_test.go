@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/chassis/tracing"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 )
@@ -17,7 +18,7 @@ import (
 // TestChain fixes the order of the middleware; the comment at chain has the
 // reasons.
 func TestChain(t *testing.T) {
-	want := []string{"trace", "identify", "measure", "logAccess", "recoverPanic", "authorize", "limitTime", "validate", "mapFault", "handle"}
+	want := []string{"trace", "identify", "measure", "logAccess", "recoverPanic", "limitLoad", "authorize", "limitTime", "validate", "mapFault", "handle"}
 	if got := ChainNames(); !slices.Equal(got, want) {
 		t.Errorf("the chain is %v, want %v", got, want)
 	}
@@ -29,7 +30,7 @@ func TestDeadlineComesBeforeValidation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &grpcServer{log: log, calls: newServerCalls(), tracer: &tracing.Tracer{}, validator: &validator{}}
+	s := &grpcServer{log: log, calls: newServerCalls(), tracer: &tracing.Tracer{}, validator: &validator{}, limiter: overload.New("test", log)}
 	m := s.method("octavo.recommendations.v1.RecommendationsService", "Recommend", "unary")
 	if s.compileErr != nil {
 		t.Fatal(s.compileErr)

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/program"
@@ -46,7 +47,9 @@ func withServices(ctx context.Context, f workFlags, work func(context.Context, *
 	if err != nil {
 		return errors.Join(err, app.Close())
 	}
-	return program.Job(ctx, app, func(ctx context.Context) error { return work(ctx, app, clients) })
+	return program.Job(ctx, app, func(ctx context.Context) error {
+		return work(overload.WithPriority(ctx, overload.Background), app, clients)
+	})
 }
 
 func startServices(ctx context.Context, app *chassis.App, folder *dataFolder) (peers.Addresses, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
@@ -36,6 +37,7 @@ func (f *flags) Run(ctx context.Context, k *kong.Context) error {
 		return err
 	}
 	return program.Job(ctx, app, func(ctx context.Context) error {
+		ctx = overload.WithPriority(ctx, overload.Background)
 		result, err := trainerjob.Run(ctx, app, f.Models, clients, f.Mode, nil)
 		if err != nil {
 			return err

@@ -44,6 +44,7 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	server.Measure(app.Metrics())
 	app.Go("readers", server.Run)
 	app.Allow(access)
+	app.Background(readersv1.ReadersService_ImportReaders_FullMethodName)
 	return app.GRPC("readers", s.Addr, nil, server.Register)
 }
 

@@ -54,6 +54,7 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	})
 	app.Go("recommendations", server.Run)
 	app.Allow(access)
+	app.Background(recommendationsv1.RecommendationsService_BatchRecommend_FullMethodName)
 	return app.GRPC("recommendations", s.Addr, server.Ready, server.Register)
 }
 

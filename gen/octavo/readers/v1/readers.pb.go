@@ -1213,13 +1213,13 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x17INTERACTION_KIND_RATING\x10\x06\x12#\n" +
 	"\x1fINTERACTION_KIND_NOT_INTERESTED\x10\a\x12\x1b\n" +
 	"\x17INTERACTION_KIND_BOUGHT\x10\b\x12\x1c\n" +
-	"\x18INTERACTION_KIND_REMOVED\x10\t2\xdc\x05\n" +
+	"\x18INTERACTION_KIND_REMOVED\x10\t2\xe1\x05\n" +
 	"\x0eReadersService\x12_\n" +
 	"\fCreateReader\x12&.octavo.readers.v1.CreateReaderRequest\x1a'.octavo.readers.v1.CreateReaderResponse\x12[\n" +
 	"\tGetReader\x12#.octavo.readers.v1.GetReaderRequest\x1a$.octavo.readers.v1.GetReaderResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\vListReaders\x12%.octavo.readers.v1.ListReadersRequest\x1a&.octavo.readers.v1.ListReadersResponse\"\x03\x90\x02\x01\x12g\n" +
-	"\rImportReaders\x12'.octavo.readers.v1.ImportReadersRequest\x1a(.octavo.readers.v1.ImportReadersResponse\"\x03\x90\x02\x02\x12q\n" +
-	"\x12RecordInteractions\x12,.octavo.readers.v1.RecordInteractionsRequest\x1a-.octavo.readers.v1.RecordInteractionsResponse\x12[\n" +
+	"\rImportReaders\x12'.octavo.readers.v1.ImportReadersRequest\x1a(.octavo.readers.v1.ImportReadersResponse\"\x03\x90\x02\x02\x12v\n" +
+	"\x12RecordInteractions\x12,.octavo.readers.v1.RecordInteractionsRequest\x1a-.octavo.readers.v1.RecordInteractionsResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\tListShelf\x12#.octavo.readers.v1.ListShelfRequest\x1a$.octavo.readers.v1.ListShelfResponse\"\x03\x90\x02\x01\x12p\n" +
 	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x01B@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
 

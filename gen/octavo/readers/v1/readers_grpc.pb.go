@@ -46,7 +46,8 @@ type ReadersServiceClient interface {
 	// Readers that come with imported data. All of them or none.
 	ImportReaders(ctx context.Context, in *ImportReadersRequest, opts ...grpc.CallOption) (*ImportReadersResponse, error)
 	// Writes to the log, on disk before the answer. A reader that does not exist
-	// is NOT_FOUND.
+	// is NOT_FOUND. Interactions with an id may be sent again, by the client's
+	// library too, and are recorded once; without one they are recorded each time.
 	RecordInteractions(ctx context.Context, in *RecordInteractionsRequest, opts ...grpc.CallOption) (*RecordInteractionsResponse, error)
 	// A reader's books. Empty for a reader that does not exist.
 	ListShelf(ctx context.Context, in *ListShelfRequest, opts ...grpc.CallOption) (*ListShelfResponse, error)
@@ -157,7 +158,8 @@ type ReadersServiceServer interface {
 	// Readers that come with imported data. All of them or none.
 	ImportReaders(context.Context, *ImportReadersRequest) (*ImportReadersResponse, error)
 	// Writes to the log, on disk before the answer. A reader that does not exist
-	// is NOT_FOUND.
+	// is NOT_FOUND. Interactions with an id may be sent again, by the client's
+	// library too, and are recorded once; without one they are recorded each time.
 	RecordInteractions(context.Context, *RecordInteractionsRequest) (*RecordInteractionsResponse, error)
 	// A reader's books. Empty for a reader that does not exist.
 	ListShelf(context.Context, *ListShelfRequest) (*ListShelfResponse, error)
