@@ -53,6 +53,16 @@ func (a *App) Dial(name, target string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", name, err)
 	}
+	return a.dial(name, target, config)
+}
+
+// DialOnce is Dial for measurements: no call is repeated, and none is kept from
+// a server that fails, so that every failure is seen.
+func (a *App) DialOnce(name, target string) (*grpc.ClientConn, error) {
+	return a.dial(name, target, `{"loadBalancingConfig": [{"round_robin": {}}]}`)
+}
+
+func (a *App) dial(name, target, config string) (*grpc.ClientConn, error) {
 	d := &dialler{calls: a.clientCalls, tracer: a.tracer}
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(a.clientCredentials()),

@@ -21,8 +21,8 @@ func (l *Limiter) Describe(ch chan<- *prometheus.Desc) {
 	ch <- l.descriptions.refused
 }
 
-// Collect sends the metrics' values. Operations that refused nothing are left
-// out.
+// Collect sends the metrics' values. What never happened is left out, but
+// for one series of each operation, by which it is known to be counted.
 func (l *Limiter) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(l.descriptions.inFlight, prometheus.GaugeValue, float64(l.inFlight.Load()))
 	for p := range priorities {
@@ -32,7 +32,7 @@ func (l *Limiter) Collect(ch chan<- prometheus.Metric) {
 		o := value.(*Operation)
 		for p := range priorities {
 			for r := Full; r < reasons; r++ {
-				if n := o.refused[p][r].Load(); n > 0 {
+				if n := o.refused[p][r].Load(); n > 0 || (p == Interactive && r == Full) {
 					ch <- prometheus.MustNewConstMetric(l.descriptions.refused, prometheus.CounterValue, float64(n), o.name, p.String(), r.String())
 				}
 			}

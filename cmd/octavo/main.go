@@ -17,6 +17,7 @@ type commands struct {
 	Train     trainCommand     `cmd:"" help:"Train a model from everything recorded, and publish it if it is good enough."`
 	Evaluate  evaluateCommand  `cmd:"" help:"Measure the recommender on data that is split into training and test."`
 	Recommend recommendCommand `cmd:"" help:"Ask a running Octavo for books."`
+	Load      loadCommand      `cmd:"" help:"Send load to a running Octavo and measure it."`
 	Models    modelsCommand    `cmd:"" help:"List the published models, or go back to the one before."`
 	Config    configCommand    `cmd:"" help:"Look at the settings."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
