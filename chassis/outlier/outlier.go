@@ -88,7 +88,7 @@ func (w *watcher) NewSubConn(addrs []resolver.Address, opts balancer.NewSubConnO
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	conn, err := w.ClientConn.NewSubConn(addrs, opts)
+	conn, err := w.ClientConn.NewSubConn(addrs, opts) //nolint:staticcheck // as round robin does, with the one address it gives
 	made = conn
 	return conn, err
 }

@@ -106,8 +106,10 @@ func TestTheWayBack(t *testing.T) {
 		}
 		r.learn(w, well)
 	}
-	if !r.admits(w.now()) || !r.admits(w.now()) {
-		t.Error("it is not back")
+	for range 2 { // at once
+		if !r.admits(w.now()) {
+			t.Error("it is not back")
+		}
 	}
 }
 

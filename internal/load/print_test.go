@@ -53,7 +53,7 @@ func TestWrite(t *testing.T) {
 	decoder := xml.NewDecoder(&drawing)
 	for {
 		_, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
