@@ -275,15 +275,16 @@ func (r *replica) eject(now time.Time) {
 }
 
 // judge is what the outcome of a call says about the replica. One from which not
-// a word came, until the deadline or the end of the connection, is away. One
-// that answers UNAVAILABLE is alive, and may be right: to eject all that say so
-// would take a service down with what it depends on.
+// a word came until the deadline is away. One that answers UNAVAILABLE is alive,
+// and may be right: to eject all that say so would take a service down with what
+// it depends on. The end of a connection is grpc-go's to deal with: a replica
+// that has restarted is not to wait.
 func judge(info balancer.DoneInfo) (broken, away bool) {
 	switch status.Code(info.Err) {
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		return true, false
 	case codes.Unavailable:
-		return info.BytesReceived, !info.BytesReceived
+		return info.BytesReceived, false
 	case codes.DeadlineExceeded:
 		return false, !info.BytesReceived
 	default:

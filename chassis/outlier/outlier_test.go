@@ -55,7 +55,7 @@ func TestWhoIsEjected(t *testing.T) {
 		{"lacks what it depends on", 3, []balancer.DoneInfo{answer(codes.Unavailable, true)}, 1},
 		{"is silent", 3, []balancer.DoneInfo{silent}, 3},
 		{"is silent, the only one", 1, []balancer.DoneInfo{silent}, 1},
-		{"has gone", 3, []balancer.DoneInfo{answer(codes.Unavailable, false)}, 3},
+		{"restarts", 3, []balancer.DoneInfo{answer(codes.Unavailable, false)}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w, all, _ := clock(test.replicas)

@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,10 +34,19 @@ func TestABadReplica(t *testing.T) {
 				return nil
 			}
 			client := dial(t, serve(t, well), serve(t, bad), serve(t, well))
+			do, seen := call(client), sync.Map{}
+			watched := func(ctx context.Context) error {
+				err := do(ctx)
+				if err != nil {
+					seen.LoadOrStore(fault.Message(err), true)
+				}
+				return err
+			}
 			d := lasting(8 * time.Second)
-			total := send(t, rate, d, load.Call{Name: "page", Weight: 1, Do: call(client)}).Total()
+			total := send(t, rate, d, load.Call{Name: "page", Weight: 1, Do: watched}).Total()
+			seen.Range(func(text, _ any) bool { t.Logf("row 7: seen: %v", text); return true })
 			failed := float64(total.Sent-total.By[load.OK]) / float64(total.Sent)
-			t.Logf("row 7: one of three answers 90 %% %v for %v: users see %.2f %% of %d fail; it was called %d times, %d of them after two intervals", kind, d, 100*failed, total.Sent, atBad.Load(), late.Load())
+			t.Logf("row 7: one of three answers 90 %% %v for %v: users see %.2f %% of %d fail, %v; it was called %d times, %d of them after two intervals", kind, d, 100*failed, total.Sent, total.By, atBad.Load(), late.Load())
 			if failed >= 0.01 {
 				t.Errorf("users see %.2f %% fail, want less than 1", 100*failed)
 			}
