@@ -16,7 +16,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench scale fuzz faults soak evaluate skew generate release-contracts lint format clean
+.PHONY: help run build setup test test-fast bench bench-middleware scale fuzz faults soak evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-fast: ## Run the tests that need only Go, without the race detector.
 bench: ## Measure the cost of a request, and run the Go benchmarks.
 	go run ./test/bench
 	go test -run='^$$' -bench=. -benchmem $(ARGS) ./chassis/... ./internal/...
+
+bench-middleware: ## Measure what each step of the middleware costs, and the usual libraries beside it.
+	go test -run='^$$' -bench=Middleware -benchtime=35x $(ARGS) ./chassis
 
 scale: ## Show how time and memory grow, up to a million readers. Takes long.
 	go run ./test/scale

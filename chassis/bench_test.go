@@ -11,13 +11,13 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -27,56 +27,122 @@ import (
 )
 
 // benchServer is the environment variable that turns the test binary into one
-// of the servers that BenchmarkChain measures.
+// of the servers that BenchmarkMiddleware measures.
 const benchServer = "CHASSIS_BENCH_SERVER"
 
 // benchTraces is the one with the collector to export to.
 const benchTraces = "CHASSIS_BENCH_TRACES"
 
-// BenchmarkChain is what the chassis costs: the CPU time of a server process
-// per request, of grpc-go as it comes and of a server of the chassis, both with
-// a handler that only returns ten books. Each runs as a process of its own, so
-// that the load generator's time is not counted. The figure to read is
-// server-µs/op.
+const (
+	connections = 4
+	inFlight    = 64
+	warmUp      = 2000 // calls
+	turn        = 2500 // calls of a round to one server
+)
+
+// BenchmarkMiddleware is what the chassis costs, step by step, and the usual
+// libraries beside it: the CPU time of a server process for each call, with a
+// handler that only returns ten books.
 //
-// Tuned is with the garbage collector as Octavo's programs set it. The servers
-// "to NAME" have the steps of the chain up to that one: the difference of two
-// rows is what a step costs. The last one exports one trace in a hundred.
-func BenchmarkChain(b *testing.B) {
-	kinds := []string{"bare", "bare-tuned", "chassis", "chassis-tuned", "no-step-tuned"}
-	for _, step := range chassis.ChainNames() {
-		if step != "handle" {
-			kinds = append(kinds, "to-"+step+"-tuned")
+// Each server is a process of its own, so that the load generator's time is not
+// counted. All of them run at the same time and are called in turns, an
+// iteration being a round of all, so that whatever else the machine does meets
+// all alike. It prints a table in Markdown: medians over the rounds, with the
+// range in which the middle half of them lies; what a server costs more than
+// another is taken within each round.
+func BenchmarkMiddleware(b *testing.B) {
+	servers := middleware(b)
+	for i := range servers {
+		servers[i].start(b)
+		servers[i].load(b, warmUp)
+	}
+	costs := make([][]float64, len(servers)) // µs for each call, by server and round
+	round := 0
+	for b.Loop() {
+		for i := range servers {
+			at := (i + round) % len(servers) // nobody always comes first
+			before := cpuTime(b, servers[at].pid)
+			servers[at].load(b, turn)
+			used := cpuTime(b, servers[at].pid) - before
+			costs[at] = append(costs[at], float64(used.Nanoseconds())/1000/turn)
 		}
+		round++
 	}
-	for _, kind := range kinds {
-		b.Run(kind, func(b *testing.B) { benchmarkServer(b, serverCommand(kind)) })
+	fmt.Printf("\n%d rounds of %d calls to each server\n\n| server | µs | middle half | more than | µs | middle half |\n|---|--:|---|---|--:|---|\n", round, turn)
+	for i, s := range servers {
+		low, median, high := quartiles(costs[i])
+		fmt.Printf("| %s | %.1f | %.1f–%.1f |", s.name, median, low, high)
+		base := slices.IndexFunc(servers, func(other server) bool { return other.name == s.moreThan })
+		if base < 0 {
+			fmt.Println(" | | |")
+			continue
+		}
+		more := slices.Clone(costs[i])
+		for round := range more {
+			more[round] -= costs[base][round]
+		}
+		low, median, high = quartiles(more)
+		fmt.Printf(" %s | %+.1f | %+.1f to %+.1f |\n", s.moreThan, median, low, high)
 	}
-	b.Run("chassis-traced-tuned", func(b *testing.B) {
-		_, url := tracingtest.NewGRPC(b)
-		cmd := serverCommand("chassis-tuned")
-		cmd.Env = append(cmd.Env, benchTraces+"="+url)
-		benchmarkServer(b, cmd)
-	})
 }
 
-// BenchmarkLibraries is the same with the usual libraries in place of the
-// chassis, one by one and together. It builds the module test/bench/libraries.
-func BenchmarkLibraries(b *testing.B) {
-	server := filepath.Join(b.TempDir(), "libraries")
-	build := exec.Command("go", "build", "-C", filepath.Join("..", "test", "bench", "libraries"), "-mod=mod", "-o", server, ".")
+func quartiles(of []float64) (low, median, high float64) {
+	sorted := slices.Sorted(slices.Values(of))
+	n := len(sorted)
+	return sorted[n/4], sorted[n/2], sorted[n*3/4]
+}
+
+// middleware are the servers to compare. Tuned is with workers for streams and
+// the garbage collector as Octavo's programs set it. Servers "to" a step have
+// the chain up to that one.
+func middleware(b *testing.B) []server {
+	const bare, libraries = "grpc-go, tuned", "grpc-go, tuned, in the libraries' program"
+	_, collector := tracingtest.NewGRPC(b)
+	all := []server{
+		{name: "grpc-go as it comes", command: serverCommand("bare")},
+		{name: bare, command: serverCommand("bare-tuned"), moreThan: "grpc-go as it comes"},
+		{name: "chassis, no step", command: serverCommand("no-step-tuned"), moreThan: bare},
+	}
+	for _, step := range chassis.ChainNames() {
+		if step != "handle" {
+			all = append(all, server{name: "chassis, to " + step, command: serverCommand("to-" + step + "-tuned"), moreThan: all[len(all)-1].name})
+		}
+	}
+	exporting := serverCommand("chassis-tuned")
+	exporting.Env = append(exporting.Env, benchTraces+"="+collector)
+	all = append(all,
+		server{name: "chassis", command: serverCommand("chassis-tuned"), moreThan: bare},
+		server{name: "chassis, 1 % exported to a collector", command: exporting, moreThan: "chassis"})
+
+	program := buildLibraries(b)
+	all = append(all, server{name: libraries, command: exec.Command(program), moreThan: bare})
+	for _, with := range [][]string{{"otelgrpc"}, {"prometheus"}, {"logging"}, {"recovery"}, {"otelgrpc", "prometheus", "logging", "recovery"}} {
+		all = append(all, server{name: strings.Join(with, ", "), command: exec.Command(program, with...), moreThan: libraries})
+	}
+	exporting = exec.Command(program, "otelgrpc")
+	exporting.Env = append(os.Environ(), "TRACES="+collector)
+	return append(all, server{name: "otelgrpc, 1 % exported to a collector", command: exporting, moreThan: "otelgrpc"})
+}
+
+// buildLibraries builds the server with the usual libraries, a module of its
+// own. It builds with a copy of go.mod, which may need what Octavo needs since.
+func buildLibraries(b *testing.B) string {
+	module, folder := filepath.Join("..", "test", "bench", "libraries"), b.TempDir()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(module, name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	program := filepath.Join(folder, "libraries")
+	build := exec.Command("go", "build", "-C", module, "-modfile", filepath.Join(folder, "go.mod"), "-mod=mod", "-o", program, ".")
 	if output, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build the server: %v\n%s", err, output)
 	}
-	for _, libraries := range [][]string{{}, {"otelgrpc"}, {"prometheus"}, {"logging"}, {"recovery"}, {"otelgrpc", "prometheus", "logging", "recovery"}} {
-		b.Run("tuned+"+strings.Join(libraries, "+"), func(b *testing.B) { benchmarkServer(b, exec.Command(server, libraries...)) })
-	}
-	b.Run("tuned+otelgrpc+collector", func(b *testing.B) {
-		_, url := tracingtest.NewGRPC(b)
-		cmd := exec.Command(server, "otelgrpc")
-		cmd.Env = append(os.Environ(), "TRACES="+url)
-		benchmarkServer(b, cmd)
-	})
+	return program
 }
 
 // serverCommand is this test as one of its servers.
@@ -86,22 +152,31 @@ func serverCommand(kind string) *exec.Cmd {
 	return cmd
 }
 
-func benchmarkServer(b *testing.B, cmd *exec.Cmd) {
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe() // the server ends when it is closed
+// server is a process under measurement.
+type server struct {
+	name     string
+	command  *exec.Cmd
+	moreThan string // name of the server to compare with
+	pid      int
+	clients  []recommendationspb.RecommendationsClient
+}
+
+func (s *server) start(b *testing.B) {
+	s.command.Stderr = os.Stderr
+	stdin, err := s.command.StdinPipe() // the server ends when it is closed
 	if err != nil {
 		b.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	stdout, err := s.command.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := s.command.Start(); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
 		_ = stdin.Close()
-		if err := cmd.Wait(); err != nil {
+		if err := s.command.Wait(); err != nil {
 			b.Error(err)
 		}
 	})
@@ -109,60 +184,44 @@ func benchmarkServer(b *testing.B, cmd *exec.Cmd) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	addr = strings.TrimSpace(addr)
-
-	const connections, inFlight = 4, 64
-	var clients []recommendationspb.RecommendationsClient
+	s.pid = s.command.Process.Pid
 	for range connections {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(strings.TrimSpace(addr), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = conn.Close() })
-		clients = append(clients, recommendationspb.NewRecommendationsClient(conn))
+		s.clients = append(s.clients, recommendationspb.NewRecommendationsClient(conn))
 	}
-	request := &recommendationspb.RecommendationRequest{UserId: 1, MaxResults: 10}
-	load := func(calls int64) {
-		var left atomic.Int64
-		left.Store(calls)
-		var wg sync.WaitGroup
-		for i := range inFlight {
-			wg.Go(func() {
-				for left.Add(-1) >= 0 {
-					if _, err := clients[i%connections].Recommend(b.Context(), request); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-	}
-	load(2000)
-	before := cpuTime(b, cmd.Process.Pid)
-	b.ResetTimer()
-	load(int64(b.N))
-	b.StopTimer()
-	used := cpuTime(b, cmd.Process.Pid) - before
-	b.ReportMetric(float64(used.Nanoseconds())/1000/float64(b.N), "server-µs/op")
 }
 
-// cpuTime is the user and system time of a process, to 10 ms.
+func (s *server) load(b *testing.B, calls int64) {
+	request := &recommendationspb.RecommendationRequest{UserId: 1, MaxResults: 10}
+	var left atomic.Int64
+	left.Store(calls)
+	var wg sync.WaitGroup
+	for i := range inFlight {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := s.clients[i%connections].Recommend(b.Context(), request); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// cpuTime is the user and system time of a process by its CPU clock, whose id
+// is made from the process's as clock_getcpuclockid(3) does.
 func cpuTime(b *testing.B, pid int) time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	const scheduler = 2
+	var now unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduler), &now); err != nil {
 		b.Fatal(err)
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks int
-	for _, field := range fields[11:13] {
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			b.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return time.Duration(now.Nano())
 }
 
 type tenBooks struct {

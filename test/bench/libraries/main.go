@@ -1,6 +1,6 @@
 // Command libraries is a gRPC server with the usual libraries around a handler
 // that only returns ten books: what the chassis is compared with by
-// BenchmarkLibraries of package chassis. It is a module of its own, so that
+// BenchmarkMiddleware of package chassis. It is a module of its own, so that
 // they are no dependencies of Octavo.
 //
 //	libraries [otelgrpc] [prometheus] [logging] [recovery]
