@@ -68,6 +68,8 @@ type Store interface {
 	// List returns the books of a category, or of all when it is 0, most
 	// popular first, smaller ids first among equals, those after a place.
 	List(ctx context.Context, category Category, after Place, limit int) ([]Book, error)
+	// Size is how many books there are.
+	Size(ctx context.Context) (int64, error)
 	// Categories returns the known ones that have books, in order.
 	Categories(ctx context.Context) ([]CategorySize, error)
 	// Search returns books that may answer the query, every good answer among

@@ -25,6 +25,8 @@ const (
 	// very different sizes, and gRPC refuses messages above 4 MiB.
 	watchBooks   = 500
 	messageBytes = 1 << 20
+
+	scrapeLimit = time.Second // for what a metric is asked from the store
 )
 
 // Server answers octavo.catalog.v1.CatalogService.
@@ -54,7 +56,24 @@ func NewServer(store Store, log *slog.Logger) *Server {
 const found, nothing = "found", "nothing"
 
 // Measure registers the service's metrics.
-func (s *Server) Measure(registry prometheus.Registerer) { registry.MustRegister(s.searches) }
+func (s *Server) Measure(registry prometheus.Registerer) {
+	registry.MustRegister(s.searches, s.gauge("octavo_books", "Books of the catalog.", s.store.Size))
+}
+
+// gauge is a number that the store is asked for at each scrape; it is not a
+// number when the store does not answer.
+func (s *Server) gauge(name, help string, of func(context.Context) (int64, error)) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
+		defer cancel()
+		n, err := of(ctx)
+		if err != nil {
+			s.log.Warn("a metric cannot be read", "metric", name, "error", err)
+			return math.NaN()
+		}
+		return float64(n)
+	})
+}
 
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { catalogv1.RegisterCatalogServiceServer(r, s) }

@@ -268,7 +268,7 @@ func TestCategoriesAndPopularity(t *testing.T) {
 	}
 }
 
-func TestSearchesAreCounted(t *testing.T) {
+func TestSearchesAndBooksAreCounted(t *testing.T) {
 	server, registry := newServer(t), prometheus.NewPedanticRegistry()
 	server.Measure(registry)
 	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
@@ -279,6 +279,9 @@ func TestSearchesAreCounted(t *testing.T) {
 		}
 	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP octavo_books Books of the catalog.
+# TYPE octavo_books gauge
+octavo_books 1
 # HELP octavo_searches_total Searches for books, by whether anything was found.
 # TYPE octavo_searches_total counter
 octavo_searches_total{result="found"} 2

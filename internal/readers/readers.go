@@ -112,6 +112,8 @@ type Store interface {
 	// List returns the readers of an origin, or all when it is 0, in the order
 	// of their ids, those above after.
 	List(ctx context.Context, origin Origin, after int32, limit int) ([]Reader, error)
+	// Size is how many readers there are.
+	Size(ctx context.Context) (int64, error)
 	// Import adds the readers whose (Source, SourceID) is new, all or none, and
 	// returns the id of each, in order, and how many are new. The others stay
 	// as they are. An id is kept when it is free.

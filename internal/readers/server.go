@@ -22,6 +22,8 @@ const (
 	maxEntries           = 1000
 	// What one message of the feed holds at most: some 60 kB.
 	watchInteractions = 2000
+
+	scrapeLimit = time.Second // for what a metric is asked from the store
 )
 
 // Server answers octavo.readers.v1.ReadersService.
@@ -55,6 +57,28 @@ func (s *Server) Measure(registry prometheus.Registerer) {
 	for kind := View; kind <= Removed; kind++ {
 		registry.MustRegister(s.accepted[kind])
 	}
+	registry.MustRegister(
+		s.gauge("octavo_readers", "Readers there are, visitors included.", s.store.Size),
+		s.gauge("octavo_interactions", "Interactions in the log.", func(ctx context.Context) (int64, error) {
+			log, err := s.store.Log(ctx, 0, 0)
+			return log.Head, err
+		}),
+	)
+}
+
+// gauge is a number that the store is asked for at each scrape; it is not a
+// number when the store does not answer.
+func (s *Server) gauge(name, help string, of func(context.Context) (int64, error)) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
+		defer cancel()
+		n, err := of(ctx)
+		if err != nil {
+			s.log.Warn("a metric cannot be read", "metric", name, "error", err)
+			return math.NaN()
+		}
+		return float64(n)
+	})
 }
 
 // Register adds the service to a gRPC server.

@@ -69,6 +69,15 @@ func (s *Store) List(ctx context.Context, category catalog.Category, after catal
 	}))
 }
 
+// Size implements catalog.Store.
+func (s *Store) Size(ctx context.Context) (int64, error) {
+	n, err := s.read.Size(ctx)
+	if err != nil {
+		return 0, postgresdb.Wrap(err, "count the books")
+	}
+	return n, nil
+}
+
 // Categories implements catalog.Store.
 func (s *Store) Categories(ctx context.Context) ([]catalog.CategorySize, error) {
 	rows, err := s.read.CountCategories(ctx)

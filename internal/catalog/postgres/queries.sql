@@ -15,6 +15,9 @@ SELECT * FROM books
 WHERE category = @category AND popularity <= @popularity AND (popularity < @popularity OR id > @id)
 ORDER BY popularity DESC, id LIMIT @most;
 
+-- name: Size :one
+SELECT count(*) FROM books;
+
 -- name: CountCategories :many
 SELECT category, count(*) AS books FROM books WHERE category <> 0 GROUP BY category ORDER BY category;
 

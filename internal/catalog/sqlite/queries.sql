@@ -18,6 +18,9 @@ ORDER BY popularity DESC, id LIMIT sqlc.arg(most);
 -- name: CountCategories :many
 SELECT category, count(*) AS books FROM books WHERE category <> 0 GROUP BY category ORDER BY category;
 
+-- name: Size :one
+SELECT count(*) FROM books;
+
 -- name: Changes :many
 SELECT * FROM books WHERE position > ? ORDER BY position LIMIT ?;
 

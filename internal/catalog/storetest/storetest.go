@@ -188,6 +188,11 @@ func testCategories(t *testing.T, s catalog.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n, err := s.Size(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "books", n, 4)
 	equal(t, "categories", got, []catalog.CategorySize{{Category: 2, Books: 1}, {Category: 5, Books: 2}})
 }
 

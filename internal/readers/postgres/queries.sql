@@ -1,3 +1,6 @@
+-- name: Size :one
+SELECT count(*) FROM readers;
+
 -- name: ReaderByID :one
 SELECT * FROM readers WHERE id = $1;
 

@@ -10,6 +10,9 @@ SELECT * FROM readers WHERE id > ? ORDER BY id LIMIT ?;
 -- name: ListReadersOfOrigin :many
 SELECT * FROM readers WHERE origin = ? AND id > ? ORDER BY id LIMIT ?;
 
+-- name: Size :one
+SELECT count(*) FROM readers;
+
 -- name: CountReaders :one
 SELECT CAST(count(*) AS INTEGER) FROM readers WHERE id IN (sqlc.slice('ids'));
 

@@ -126,6 +126,15 @@ func (s *Store) List(ctx context.Context, origin readers.Origin, after int32, li
 	return list, nil
 }
 
+// Size implements readers.Store.
+func (s *Store) Size(ctx context.Context) (int64, error) {
+	n, err := s.read.Size(ctx)
+	if err != nil {
+		return 0, sqlitedb.Wrap(err, "count the readers")
+	}
+	return n, nil
+}
+
 // Import implements readers.Store.
 func (s *Store) Import(ctx context.Context, batch []readers.Reader) (ids []int32, created int32, err error) {
 	var doneIDs []int32

@@ -156,6 +156,11 @@ func testImport(t *testing.T, s readers.Store) {
 	}
 	equal(t, "ids when imported again", again, ids)
 	equal(t, "created when imported again", created, 0)
+	n, err := s.Size(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "readers", n, 2)
 	got, err := s.Reader(t.Context(), 7)
 	if err != nil {
 		t.Fatal(err)

@@ -538,6 +538,17 @@ func (q *Queries) SetPopularity(ctx context.Context, arg SetPopularityParams) er
 	return err
 }
 
+const size = `-- name: Size :one
+SELECT count(*) FROM books
+`
+
+func (q *Queries) Size(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, size)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const titlesFrom = `-- name: TitlesFrom :many
 SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded_title > $1 AND folded_title < $2 ORDER BY popularity DESC LIMIT $3
 `

@@ -66,6 +66,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setPopularityStmt, err = db.PrepareContext(ctx, setPopularity); err != nil {
 		return nil, fmt.Errorf("error preparing query SetPopularity: %w", err)
 	}
+	if q.sizeStmt, err = db.PrepareContext(ctx, size); err != nil {
+		return nil, fmt.Errorf("error preparing query Size: %w", err)
+	}
 	if q.titlesFromStmt, err = db.PrepareContext(ctx, titlesFrom); err != nil {
 		return nil, fmt.Errorf("error preparing query TitlesFrom: %w", err)
 	}
@@ -147,6 +150,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setPopularityStmt: %w", cerr)
 		}
 	}
+	if q.sizeStmt != nil {
+		if cerr := q.sizeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sizeStmt: %w", cerr)
+		}
+	}
 	if q.titlesFromStmt != nil {
 		if cerr := q.titlesFromStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing titlesFromStmt: %w", cerr)
@@ -210,6 +218,7 @@ type Queries struct {
 	listBooksStmt       *sql.Stmt
 	listCategoryStmt    *sql.Stmt
 	setPopularityStmt   *sql.Stmt
+	sizeStmt            *sql.Stmt
 	titlesFromStmt      *sql.Stmt
 	updateBookStmt      *sql.Stmt
 }
@@ -232,6 +241,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		listBooksStmt:       q.listBooksStmt,
 		listCategoryStmt:    q.listCategoryStmt,
 		setPopularityStmt:   q.setPopularityStmt,
+		sizeStmt:            q.sizeStmt,
 		titlesFromStmt:      q.titlesFromStmt,
 		updateBookStmt:      q.updateBookStmt,
 	}

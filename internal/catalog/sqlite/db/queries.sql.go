@@ -506,6 +506,17 @@ func (q *Queries) SetPopularity(ctx context.Context, arg SetPopularityParams) er
 	return err
 }
 
+const size = `-- name: Size :one
+SELECT count(*) FROM books
+`
+
+func (q *Queries) Size(ctx context.Context) (int64, error) {
+	row := q.queryRow(ctx, q.sizeStmt, size)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const titlesFrom = `-- name: TitlesFrom :many
 SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded_title > ? AND folded_title < ? ORDER BY popularity DESC LIMIT ?
 `

@@ -400,3 +400,14 @@ func (q *Queries) ReadersBySource(ctx context.Context, arg ReadersBySourceParams
 	}
 	return items, nil
 }
+
+const size = `-- name: Size :one
+SELECT count(*) FROM readers
+`
+
+func (q *Queries) Size(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, size)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}

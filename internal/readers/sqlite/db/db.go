@@ -66,6 +66,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.readerIDBySourceStmt, err = db.PrepareContext(ctx, readerIDBySource); err != nil {
 		return nil, fmt.Errorf("error preparing query ReaderIDBySource: %w", err)
 	}
+	if q.sizeStmt, err = db.PrepareContext(ctx, size); err != nil {
+		return nil, fmt.Errorf("error preparing query Size: %w", err)
+	}
 	return &q, nil
 }
 
@@ -141,6 +144,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing readerIDBySourceStmt: %w", cerr)
 		}
 	}
+	if q.sizeStmt != nil {
+		if cerr := q.sizeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sizeStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -194,6 +202,7 @@ type Queries struct {
 	listReadersOfOriginStmt *sql.Stmt
 	readerByIDStmt          *sql.Stmt
 	readerIDBySourceStmt    *sql.Stmt
+	sizeStmt                *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -214,5 +223,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		listReadersOfOriginStmt: q.listReadersOfOriginStmt,
 		readerByIDStmt:          q.readerByIDStmt,
 		readerIDBySourceStmt:    q.readerIDBySourceStmt,
+		sizeStmt:                q.sizeStmt,
 	}
 }

@@ -368,3 +368,14 @@ func (q *Queries) ReaderIDBySource(ctx context.Context, arg ReaderIDBySourcePara
 	err := row.Scan(&id)
 	return id, err
 }
+
+const size = `-- name: Size :one
+SELECT count(*) FROM readers
+`
+
+func (q *Queries) Size(ctx context.Context) (int64, error) {
+	row := q.queryRow(ctx, q.sizeStmt, size)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
