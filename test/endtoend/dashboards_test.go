@@ -125,7 +125,7 @@ func draw(t *testing.T, d dashboard, from prometheus, service string, begin, end
 		if p.Type == "stat" {
 			p.drawFigures(&b, curves)
 		} else {
-			p.drawLines(&b, curves, float64(at.W*column-24), float64(at.H*line-66), begin, end)
+			p.drawLines(&b, curves, float64(at.W*column-24), float64(at.H*line-81), begin, end)
 		}
 		b.WriteString("</section>")
 	}
@@ -138,7 +138,7 @@ section{position:absolute;box-sizing:border-box;background:#fffdf8;border:1px so
 h3{margin:0 0 2px;font-size:13px;font-weight:600}
 .figures{display:flex;height:80%%;align-items:center;justify-content:space-around;text-align:center}
 .figures b{display:block;font-size:26px;font-weight:600}.figures span,.legend{color:#776e65;font-size:11px}
-.legend{line-height:1.35;height:30px;overflow:hidden}.legend i{display:inline-block;width:9px;height:3px;margin:0 4px 3px 8px}
+.legend{line-height:1.35;height:45px;overflow:hidden}.legend i{display:inline-block;width:9px;height:3px;margin:0 4px 3px 8px}
 text{font-size:10px;fill:#776e65}</style><h1>%[1]s</h1><p>%[4]s</p><main>%[5]s</main>`,
 		html.EscapeString(d.Title), 24*column, bottom*line, html.EscapeString(d.Description), b.String()), empty
 }

@@ -36,11 +36,13 @@ var unseen = map[string]string{
 // TestPrometheus: a Prometheus with the configuration of deploy/prometheus
 // watches octavo while visitors come. Every rule works, every panel of every
 // dashboard has something to show, and each selector of any of them selects
-// something, so that none of them waits for a metric that does not exist.
+// something, so that none of them waits for a metric that does not exist. The
+// exemplars of the durations lead to traces that a collector has.
 //
 // The dashboards are drawn to SCREENSHOTS, when that is set.
 func TestPrometheus(t *testing.T) {
-	at := serve(t, demoFolder(t))
+	collector := startCollector(t)
+	_, at := serveProcess(t, demoFolder(t), "--otlp-endpoint", collector.grpc, "--trace-sample", "1")
 	watching := startPrometheus(t, at.Admin)
 	begin := time.Now()
 	stop := visit(t, at)
@@ -96,6 +98,12 @@ func TestPrometheus(t *testing.T) {
 		if r.Health != "ok" {
 			t.Errorf("rule %s: %s %s", r.Name, r.Health, r.LastError)
 		}
+	}
+
+	for _, histogram := range []string{"http_server_handling_seconds_bucket", "grpc_server_handling_seconds_bucket", "grpc_client_handling_seconds_bucket"} {
+		until(t, 20*time.Second, "an exemplar of "+histogram+" leads to a trace", func() bool {
+			return slices.ContainsFunc(watching.exemplars(t, histogram, begin), collector.has)
+		})
 	}
 
 	folder := os.Getenv("SCREENSHOTS")
@@ -182,8 +190,8 @@ func visit(t *testing.T, at addresses) (stop func()) {
 // selector is a metric with what is asked of its labels; comparison is one
 // question about the outcome of calls.
 var (
-	selector   = regexp.MustCompile(`\b(?:octavo[_:]|grpc_|http_|process_|go_|tls_|ALERTS|up\b)[\w:]*(?:\{[^}]*\})?`)
-	grouping   = regexp.MustCompile(`\b(?:by|on|ignoring|group_left)\s*\([^)]*\)`)
+	selector   = regexp.MustCompile(`\b(?:octavo[_:]|grpc_|http_|process_|server_|go_|tls_|ALERTS|up\b)[\w:]*(?:\{[^}]*\})?`)
+	grouping   = regexp.MustCompile(`\b(?:by|on|ignoring|group_left)\s*\([^)]*\)|\blabel_replace\(vector\(0\)[^)]*\)`)
 	comparison = regexp.MustCompile(`\b(grpc_code|code)(=~?)"([^"]*)"`)
 )
 
@@ -328,6 +336,28 @@ func (p prometheus) has(t *testing.T, expr string) bool {
 		}
 	}
 	return false
+}
+
+// exemplars are the traces that Prometheus has kept for a histogram.
+func (p prometheus) exemplars(t *testing.T, histogram string, since time.Time) []string {
+	t.Helper()
+	var found []struct {
+		Exemplars []struct {
+			Labels struct {
+				TraceID string `json:"trace_id"`
+			}
+		}
+	}
+	p.ask(t, "/api/v1/query_exemplars", url.Values{
+		"query": {histogram}, "start": {since.UTC().Format(time.RFC3339)}, "end": {time.Now().UTC().Add(time.Second).Format(time.RFC3339)},
+	}, &found)
+	var traces []string
+	for _, series := range found {
+		for _, e := range series.Exemplars {
+			traces = append(traces, e.Labels.TraceID)
+		}
+	}
+	return traces
 }
 
 type ranged struct {

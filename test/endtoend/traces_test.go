@@ -145,62 +145,62 @@ func (a attributes) get(key string) string {
 type trace []span
 
 // root is the span without a parent, nil while it has not come.
-func (t trace) root() *span {
-	for i := range t {
-		if t[i].ParentSpanID == "" {
-			return &t[i]
+func (all trace) root() *span {
+	for i := range all {
+		if all[i].ParentSpanID == "" {
+			return &all[i]
 		}
 	}
 	return nil
 }
 
 // complete says whether the page is there, and both sides of each of its calls.
-func (t trace) complete() bool {
+func (all trace) complete() bool {
 	sides := map[int]int{}
-	for _, s := range t {
+	for _, s := range all {
 		sides[s.Kind]++
 	}
-	return t.root() != nil && sides[kindServer] == sides[kindClient]+1
+	return all.root() != nil && sides[kindServer] == sides[kindClient]+1
 }
 
 // check compares the trace with what the page of a book does: it calls all
 // others, and each call is handled on the other side.
-func (t trace) check(test *testing.T, separate bool) {
-	test.Helper()
+func (all trace) check(t *testing.T, separate bool) {
+	t.Helper()
 	process := func(name string) string {
 		if separate {
 			return name
 		}
 		return "octavo"
 	}
-	root := t.root()
+	root := all.root()
 	if root.Kind != kindServer || root.Name != "GET /book/{id}" || root.service != process("marketplace") {
-		test.Errorf("the page is %+v", *root)
+		t.Errorf("the page is %+v", *root)
 	}
 	byID := map[string]span{}
-	for _, s := range t {
+	for _, s := range all {
 		byID[s.SpanID] = s
 	}
 	called := map[string]bool{}
-	for _, s := range t {
+	for _, s := range all {
 		parent, known := byID[s.ParentSpanID]
 		service, _, _ := strings.Cut(strings.TrimPrefix(s.Name, "octavo."), ".")
 		switch {
 		case s.TraceID != root.TraceID:
-			test.Errorf("%s is in another trace than the page", s.Name)
+			t.Errorf("%s is in another trace than the page", s.Name)
 		case s.SpanID == root.SpanID:
 		case !known:
-			test.Errorf("%s has a parent that is not there", s.Name)
+			t.Errorf("%s has a parent that is not there", s.Name)
 		case s.Kind == kindClient && (parent.SpanID != root.SpanID || s.service != process("marketplace")):
-			test.Errorf("the call of %s was made by %s in %s", s.Name, parent.Name, s.service)
+			t.Errorf("the call of %s was made by %s in %s", s.Name, parent.Name, s.service)
 		case s.Kind == kindServer && (parent.Kind != kindClient || parent.Name != s.Name || s.service != process(service)):
-			test.Errorf("%s was handled in %s for %s", s.Name, s.service, parent.Name)
+			t.Errorf("%s was handled in %s for %s", s.Name, s.service, parent.Name)
 		case s.Kind == kindServer:
 			called[service] = true
 		}
 	}
 	if want := []string{"catalog", "readers", "recommendations"}; !slices.Equal(slices.Sorted(maps.Keys(called)), want) {
-		test.Errorf("the page called %v, want %v", slices.Sorted(maps.Keys(called)), want)
+		t.Errorf("the page called %v, want %v", slices.Sorted(maps.Keys(called)), want)
 	}
 }
 
@@ -223,6 +223,13 @@ func (c *collector) trace(request string) trace {
 		}
 	}
 	return found
+}
+
+// has says whether anything of a trace has been received.
+func (c *collector) has(traceID string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.received, func(s span) bool { return s.TraceID == traceID })
 }
 
 // startCollector builds the collector, a module of its own, and runs it until

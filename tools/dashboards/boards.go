@@ -43,6 +43,19 @@ func overview() *dashboard.DashboardBuilder {
 		WithPanel(lines("Requests in progress", "", plain, 8, query{`sum(http_server_in_flight)`, "in progress"})).
 		WithPanel(lines("Pages that were answered in 250 ms", "Without a status of 5xx.", share, 8,
 			query{`1 - (octavo:objective_misses:rate{objective="pages"} / (octavo:objective_events:rate{objective="pages"} > 0) or octavo:objective_events:rate{objective="pages"} * 0)`, "pages"}).Max(1)).
+		WithRow(row("What readers do")).
+		WithPanel(lines("Pages by kind", "", perSecond, 8,
+			query{`sum by (page) (rate(octavo_pages_total[$__rate_interval]))`, "{{page}}"})).
+		WithPanel(lines("Interactions by kind", "Those that are in the log for certain.", perSecond, 8,
+			query{`sum by (kind) (rate(octavo_interactions_accepted_total[$__rate_interval]))`, "{{kind}}"})).
+		WithPanel(lines("Searches by result", "", perSecond, 8,
+			query{`sum by (result) (rate(octavo_searches_total[$__rate_interval]))`, "{{result}}"})).
+		WithPanel(figure("Books", "Of the catalog.", plain, 4, neutral(), query{`max(octavo_books)`, "books"})).
+		WithPanel(figure("Readers", "Visitors included.", plain, 4, neutral(), query{`max(octavo_readers)`, "readers"})).
+		WithPanel(figure("Interactions", "In the log.", plain, 4, neutral(), query{`max(octavo_interactions)`, "interactions"})).
+		WithPanel(figure("Covers", "Drawn, and held in memory by all storefronts.", plain, 4, neutral(), query{`sum(octavo_bookshelf_books)`, "covers"})).
+		WithPanel(lines("Books to show", "A hit when the cover was there.", perSecond, 8,
+			query{`sum by (result) (rate(octavo_bookshelf_lookups_total[$__rate_interval]))`, "{{result}}"}).Height(5)).
 		WithRow(row("The services")).
 		WithPanel(lines("Calls by service", "", perSecond, 8,
 			query{`sum by (grpc_service) (rate(grpc_server_started_total[$__rate_interval]))`, "{{grpc_service}}"})).
@@ -63,7 +76,7 @@ func service() *dashboard.DashboardBuilder {
 		WithRow(row("As the service sees it")).
 		WithPanel(lines("Calls by method", "", perSecond, 8, query{started, "{{grpc_method}}"})).
 		WithPanel(lines("Calls by outcome", "", perSecond, 8,
-			query{`sum by (grpc_code) (rate(grpc_server_handled_total{` + of + `}[$__rate_interval])) or on() vector(0)`, "{{grpc_code}}"})).
+			query{`sum by (grpc_code) (rate(grpc_server_handled_total{` + of + `}[$__rate_interval])) or on() label_replace(vector(0), "grpc_code", "OK", "", "")`, "{{grpc_code}}"})).
 		WithPanel(lines("Calls that failed, by method", "By the service's fault.", perSecond, 8,
 			query{`sum by (grpc_method) (rate(grpc_server_handled_total{` + of + `, ` + faults + `}[$__rate_interval])) or ` + started + ` * 0`, "{{grpc_method}}"})).
 		WithPanel(durations("Time of a call", "Streams left out.", 8, `grpc_server_handling_seconds_bucket{`+unary+`}`)).
@@ -73,7 +86,7 @@ func service() *dashboard.DashboardBuilder {
 			query{`sum by (grpc_method) (grpc_server_in_flight{` + of + `})`, "{{grpc_method}}"})).
 		WithRow(row("As its callers see it")).
 		WithPanel(lines("Calls to it by outcome", "Of all processes that Prometheus knows.", perSecond, 8,
-			query{`sum by (grpc_code) (rate(grpc_client_handled_total{` + of + `}[$__rate_interval])) or on() vector(0)`, "{{grpc_code}}"})).
+			query{`sum by (grpc_code) (rate(grpc_client_handled_total{` + of + `}[$__rate_interval])) or on() label_replace(vector(0), "grpc_code", "OK", "", "")`, "{{grpc_code}}"})).
 		WithPanel(durations("Time of a call to it", "Streams left out.", 8, `grpc_client_handling_seconds_bucket{`+unary+`}`)).
 		WithPanel(lines("Time on the way, mean", "What callers wait beyond what the service takes: connection, queue, network.", seconds, 8,
 			query{`clamp_min(sum(rate(grpc_client_handling_seconds_sum{` + unary + `}[$__rate_interval])) / sum(rate(grpc_client_handling_seconds_count{` + unary + `}[$__rate_interval])) - sum(rate(grpc_server_handling_seconds_sum{` + unary + `}[$__rate_interval])) / sum(rate(grpc_server_handling_seconds_count{` + unary + `}[$__rate_interval])), 0)`, "on the way"}))
@@ -83,13 +96,15 @@ func recommender() *dashboard.DashboardBuilder {
 	return board("octavo-recommender", "Octavo recommender", "What recommendations knows, how new that is, and what its answers rest on.").
 		WithVariable(instances()).
 		WithRow(row("Now")).
-		WithPanel(figure("Age of the model", "Since it was published; 0 without one.", seconds, 6, bad(86400, 2*86400),
+		WithPanel(figure("Model in use", "Its version.", plain, 6, neutral(),
+			query{`max by (version) (octavo_model_info{` + here + `})`, "{{version}}"}).TextMode(common.BigValueTextModeName)).
+		WithPanel(figure("Age of the model", "Since it was published; 0 without one.", seconds, 4, bad(86400, 2*86400),
 			query{`octavo_model_age_seconds{` + here + `}`, "{{instance}}"})).
-		WithPanel(figure("Behind the feeds", "For how long a feed has not been known to its end. The objective is one second.", seconds, 6, bad(1, 60),
+		WithPanel(figure("Behind the feeds", "For how long a feed has not been known to its end. The objective is one second.", seconds, 4, bad(1, 60),
 			query{`max by (feed) (octavo_feed_behind_seconds{` + here + `})`, "{{feed}}"})).
-		WithPanel(figure("Books", "Held in memory.", plain, 4, neutral(), query{`max(octavo_catalogue_books{` + here + `})`, "books"})).
-		WithPanel(figure("Readers", "Whose history is held in memory.", plain, 4, neutral(), query{`max(octavo_history_readers{` + here + `})`, "readers"})).
-		WithPanel(figure("Models refused, last day", "Damaged, or failing their check.", plain, 4, bad(1, 1),
+		WithPanel(figure("Books", "Held in memory.", plain, 3, neutral(), query{`max(octavo_catalogue_books{` + here + `})`, "books"})).
+		WithPanel(figure("Readers", "Whose history is held in memory.", plain, 3, neutral(), query{`max(octavo_history_readers{` + here + `})`, "readers"})).
+		WithPanel(figure("Models refused, last day", "Models that were damaged or failed their check.", plain, 4, bad(1, 1),
 			query{`sum(increase(octavo_models_refused_total{` + here + `}[1d]))`, "refused"})).
 		WithRow(row("Answers")).
 		WithPanel(lines("Lists by what they rest on", "The reader's own books, or popularity alone.", perSecond, 8,
@@ -127,9 +142,14 @@ func runtime() *dashboard.DashboardBuilder {
 		WithPanel(lines("Goroutines", "", plain, 8, query{`go_goroutines{` + here + `, job="octavo"}`, "{{instance}}"})).
 		WithPanel(lines("Threads", "Of the operating system.", plain, 8, query{`go_threads{` + here + `, job="octavo"}`, "{{instance}}"})).
 		WithPanel(lines("Allocated", "For each second.", units.BytesPerSecondIEC, 8, query{`rate(go_memstats_alloc_bytes_total{` + here + `, job="octavo"}[$__rate_interval])`, "{{instance}}"})).
-		WithPanel(lines("Collections", "For each second.", plain, 8, query{`rate(go_gc_duration_seconds_count{` + here + `, job="octavo"}[$__rate_interval])`, "{{instance}}"})).
-		WithPanel(lines("Pause of a collection", "The median and the longest of the last ones.", seconds, 8,
-			query{`go_gc_duration_seconds{` + here + `, job="octavo", quantile=~"0.5|1"}`, "{{quantile}} {{instance}}"})).
+		WithPanel(lines("Collections", "For each second.", plain, 12, query{`rate(go_gc_duration_seconds_count{` + here + `, job="octavo"}[$__rate_interval])`, "{{instance}}"})).
+		WithPanel(lines("Pause of a collection", "The median and the longest of the last ones.", seconds, 12,
+			query{`go_gc_duration_seconds{` + here + `, job="octavo", quantile=~"0.5|1(\\.0)?"}`, "{{quantile}} {{instance}}"})).
+		WithRow(row("The network")).
+		WithPanel(lines("Connections by server", "That clients have open.", plain, 8,
+			query{`sum by (server) (server_connections{` + here + `})`, "{{server}}"})).
+		WithPanel(lines("Connections closed by reason", "Against the client's will: crowded, to make room for others, or flood, for frames that serve nothing.", perSecond, 8,
+			query{`sum by (reason) (rate(server_connections_closed_total{` + here + `}[$__rate_interval]))`, "{{reason}}"})).
 		WithPanel(lines("Network", "Of the machine or pod, with all that runs there.", units.BytesPerSecondIEC, 8,
 			query{`rate(process_network_receive_bytes_total{` + here + `, job="octavo"}[$__rate_interval])`, "in {{instance}}"},
 			query{`rate(process_network_transmit_bytes_total{` + here + `, job="octavo"}[$__rate_interval])`, "out {{instance}}"}))
