@@ -51,7 +51,7 @@ func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 		r.AddAttrs(
 			slog.String("request_id", request.id),
 			slog.String("trace_id", request.span.Trace.String()),
-			slog.String("span_id", request.span.Context.Span.String()),
+			slog.String("span_id", request.span.Span.String()),
 		)
 	}
 	return h.Handler.Handle(ctx, r)

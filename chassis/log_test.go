@@ -18,7 +18,7 @@ func TestTextLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	span := &tracing.Span{}
-	span.Trace, span.Context.Span = tracing.TraceID{15: 1}, tracing.SpanID{7: 2}
+	span.Trace, span.Span = tracing.TraceID{15: 1}, tracing.SpanID{7: 2}
 	ctx := &requestContext{context.Background(), "0123456789abcdef", span}
 	for _, test := range []struct {
 		name string

@@ -99,7 +99,7 @@ func (t *Tracer) Start(s *Span, kind Kind, name string, remote Context, began ti
 func (s *Span) StartChild(child *Span, kind Kind, name string, began time.Time) {
 	child.tracer, child.root, child.kind, child.name, child.began = s.tracer, s.root, kind, name, began
 	child.Context, child.parent = s.Context, s.Span
-	child.Context.Span = newSpanID()
+	child.Span = newSpanID()
 }
 
 // sampled is OpenTelemetry's TraceIdRatioBased: whoever samples at the same

@@ -7,8 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"math"
 	"net"
@@ -113,9 +111,9 @@ func TestSampling(t *testing.T) {
 			for _, s := range spans {
 				own, parent := server, test.handled.remote.Span
 				if s.GetName() == "s/Inner" {
-					own, parent = client, server.Context.Span
+					own, parent = client, server.Span
 				}
-				if !bytes.Equal(s.GetTraceId(), server.Trace[:]) || !bytes.Equal(s.GetSpanId(), own.Context.Span[:]) ||
+				if !bytes.Equal(s.GetTraceId(), server.Trace[:]) || !bytes.Equal(s.GetSpanId(), own.Span[:]) ||
 					parent != (SpanID{}) && !bytes.Equal(s.GetParentSpanId(), parent[:]) || s.Service != "test" {
 					t.Errorf("exported %v", s)
 				}
@@ -254,7 +252,7 @@ func TestTheEnvironmentChangesNothing(t *testing.T) {
 	stranger := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a collector that only the environment names or trusts was sent something")
 	}))
-	stranger.Config.ErrorLog = log.New(io.Discard, "", 0) // its clients refuse its certificate
+	stranger.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // its clients refuse its certificate
 	stranger.EnableHTTP2 = true
 	stranger.StartTLS()
 	defer stranger.Close()
@@ -335,7 +333,7 @@ func TestOutage(t *testing.T) {
 	}
 	var logged lockedBuffer
 	tracer, _ := newTracer(t, func(c *Config) {
-		c.Endpoint, c.Ratio, c.Log, c.uploadLimit = "http://"+addr, 1, slog.New(slog.NewTextHandler(&logged, nil)), 300*time.Millisecond
+		c.Endpoint, c.Ratio, c.Log, c.uploadLimit = "http://"+addr, 1, slog.New(slog.NewTextHandler(&logged, nil)), 2*time.Second
 	})
 	const spans = maxQueue + 2*maxBatch
 	began := time.Now()
@@ -412,12 +410,15 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 
 func wait(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.After(30 * time.Second)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
 	for !is() {
-		if time.Now().After(deadline) {
+		select {
+		case <-deadline:
 			t.Fatalf("not in time: %s", what)
+		case <-ticker.C:
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 

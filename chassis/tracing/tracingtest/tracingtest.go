@@ -164,15 +164,18 @@ func (r *Receiver) Header(name string) []string {
 // come in time.
 func (r *Receiver) Wait(t testing.TB, n int) []Span {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.After(20 * time.Second)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		spans := r.Spans()
 		if len(spans) >= n {
 			return spans
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-deadline:
 			t.Fatalf("%d spans were received, want %d", len(spans), n)
+		case <-ticker.C:
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
