@@ -190,7 +190,7 @@ func visit(t *testing.T, at addresses) (stop func()) {
 // selector is a metric with what is asked of its labels; comparison is one
 // question about the outcome of calls.
 var (
-	selector   = regexp.MustCompile(`\b(?:octavo[_:]|grpc_|http_|process_|server_|go_|tls_|ALERTS|up\b)[\w:]*(?:\{[^}]*\})?`)
+	selector   = regexp.MustCompile(`\b(?:octavo[_:]|grpc_|http_|process_|server_|overload_|go_|tls_|ALERTS|up\b)[\w:]*(?:\{[^}]*\})?`)
 	grouping   = regexp.MustCompile(`\b(?:by|on|ignoring|group_left)\s*\([^)]*\)|\blabel_replace\(vector\(0\)[^)]*\)`)
 	comparison = regexp.MustCompile(`\b(grpc_code|code)(=~?)"([^"]*)"`)
 )

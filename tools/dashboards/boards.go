@@ -62,7 +62,14 @@ func overview() *dashboard.DashboardBuilder {
 		WithPanel(lines("Calls that failed by service", "By the service's fault; what callers get wrong is not among them.", perSecond, 8,
 			query{`sum by (grpc_service) (rate(grpc_server_handled_total{` + faults + `}[$__rate_interval])) or sum by (grpc_service) (rate(grpc_server_started_total[$__rate_interval])) * 0`, "{{grpc_service}}"})).
 		WithPanel(lines("Time of a call by service, 99 %", "Streams left out.", seconds, 8,
-			query{quantile("0.99", `grpc_server_handling_seconds_bucket{grpc_type="unary"}`, "le, grpc_service"), "{{grpc_service}}"}))
+			query{quantile("0.99", `grpc_server_handling_seconds_bucket{grpc_type="unary"}`, "le, grpc_service"), "{{grpc_service}}"})).
+		WithRow(row("Overload")).
+		WithPanel(lines("Calls that count against the limit", "In progress now.", plain, 8,
+			query{`sum by (server) (overload_in_flight)`, "{{server}}"})).
+		WithPanel(lines("Room for interactive calls", "The smallest limit that a server has set itself.", plain, 8,
+			query{`min by (server) (overload_limit{priority="interactive"})`, "{{server}}"})).
+		WithPanel(lines("Refused by reason", "full: no room; delayed: no processor; hopeless: no time left. Background calls go first.", perSecond, 8,
+			query{`sum by (priority, reason) (rate(overload_refused_total[$__rate_interval]))`, "{{priority}}, {{reason}}"}))
 }
 
 func service() *dashboard.DashboardBuilder {
