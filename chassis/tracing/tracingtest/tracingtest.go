@@ -6,6 +6,7 @@ package tracingtest
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -53,7 +54,8 @@ func ServeGRPC(t testing.TB, listener net.Listener) *Receiver {
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Stop()
-		if err := <-served; err != nil {
+		// It may be stopped before it serves.
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Errorf("serve the receiver: %v", err)
 		}
 	})
