@@ -3,12 +3,12 @@ package recommender
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/crowd"
 )
 
 // BenchmarkTrainDemo trains on as much as the demo library has, with the choice
@@ -111,29 +111,29 @@ func BenchmarkRecommend(b *testing.B) {
 }
 
 // BenchmarkReaders answers for one reader after the other, none of them twice
-// in a row, whose histories are as long as those of a large public data set:
-// 4 books at the first quarter, 5 at the median, 16 at nine tenths and 70 at 99
-// of 100. Each answer is timed on its own.
+// in a row, from a model of all parts that has learnt from them. Each answer is
+// timed on its own.
 func BenchmarkReaders(b *testing.B) {
-	m := large(b)
-	random := rand.New(rand.NewPCG(7, 8))
-	lengths := [...]struct{ share, books float64 }{{0, 4}, {0.25, 4}, {0.5, 5}, {0.75, 8}, {0.9, 16}, {0.95, 26}, {0.99, 70}, {0.999, 219}, {1, 250}}
-	readers := make([][]Own, 20_000)
-	for r := range readers {
-		u, i := random.Float64(), 1
-		for u > lengths[i].share {
-			i++
+	const books, categories = 25_000, 32
+	var catalogue []Book
+	for id := range int32(books) {
+		catalogue = append(catalogue, Book{ID: id, Category: uint8(id%categories) + 1})
+	}
+	var events []Event
+	var readers [][]Own
+	for reader, read := range (crowd.Crowd{Books: books, Readers: 70_000, Seed: 1}).Histories() {
+		var own []Own
+		for _, book := range read {
+			events = append(events, Event{Reader: int32(reader), Book: int32(book), Kind: Finished, Time: int64(len(events))})
+			own = append(own, Own{int32(book), 1})
 		}
-		from, to := lengths[i-1], lengths[i]
-		n := int(math.Round(from.books + (to.books-from.books)*(u-from.share)/(to.share-from.share)))
-		taste := random.IntN(12)
-		for range n { // as shop draws them
-			at := int(float64(len(m.prior)) * random.Float64() * random.Float64())
-			if random.IntN(5) > 0 {
-				at = min(at/12*12+taste, len(m.prior)-1)
-			}
-			readers[r] = append(readers[r], Own{int32(at), 1})
-		}
+		readers = append(readers, own)
+	}
+	p := defaultParameters(Liked)
+	p.Regression, p.Ridge, p.Factors, p.Unobserved = 2, 10, 1, 0.005
+	m, err := fit(context.Background(), NewDataset(events, catalogue), p, nil, 1, workers(0), nil)
+	if err != nil {
+		b.Fatal(err)
 	}
 	for _, c := range []struct {
 		name     string

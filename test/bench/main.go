@@ -7,6 +7,7 @@
 // is in the ratio.
 //
 //	go run ./test/bench
+//	go run ./test/bench -history 40      # histories of 40 books on the average, ten to seventy
 //	go run ./test/bench -new 500         # with books that the model does not know
 //	go run ./test/bench -profiles DIR    # and a CPU profile of Octavo for each row
 //
@@ -33,6 +34,7 @@ import (
 
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
+	"github.com/octavo-books/octavo/internal/recommender"
 )
 
 const (
@@ -53,14 +55,22 @@ type settings struct {
 type row struct {
 	name string
 	bare bool // the server to compare with
+	avid bool // readers with longer histories
 	call func(ctx context.Context, conn *grpc.ClientConn, reader int32) (books int, err error)
 }
 
+var (
+	ofAll       = callV1(&recommendationsv1.RecommendRequest{MaxResults: 10})
+	withReasons = callV1(&recommendationsv1.RecommendRequest{MaxResults: 10, MaxReasons: 3, Category: benchCategory})
+)
+
 var rows = []row{
-	{"grpc-go as it comes, empty handler", true, callFirst},
-	{"Octavo, personal, 10 of all categories", false, callV1(&recommendationsv1.RecommendRequest{MaxResults: 10})},
-	{"Octavo, first contract, 10 of a category", false, callFirst},
-	{"Octavo, 10 of a category, 3 reasons each", false, callV1(&recommendationsv1.RecommendRequest{MaxResults: 10, MaxReasons: 3, Category: benchCategory})},
+	{name: "grpc-go as it comes, empty handler", bare: true, call: callFirst},
+	{name: "Octavo, personal, 10 of all categories", call: ofAll},
+	{name: "Octavo, first contract, 10 of a category", call: callFirst},
+	{name: "Octavo, 10 of a category, 3 reasons each", call: withReasons},
+	{name: "long histories, personal, 10 of all categories", avid: true, call: ofAll},
+	{name: "long histories, 10 of a category, 3 reasons each", avid: true, call: withReasons},
 }
 
 func main() {
@@ -70,8 +80,8 @@ func main() {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.IntVar(&s.books, "books", 25_000, "books of the model")
-	flags.IntVar(&s.readers, "readers", 30_000, "readers with a history")
-	flags.IntVar(&s.history, "history", 20, "books in a history, on the average")
+	flags.IntVar(&s.readers, "readers", 70_000, "readers that the model learns from")
+	flags.IntVar(&s.history, "history", 0, "books in a history, on the average; 0 for as many as in a real data set")
 	flags.IntVar(&s.newBooks, "new", 0, "books besides that the model does not know")
 	flags.DurationVar(&s.duration, "duration", 10*time.Second, "how long each row is measured")
 	flags.StringVar(&s.profiles, "profiles", "", "folder to write CPU profiles of Octavo to")
@@ -96,7 +106,8 @@ func run(ctx context.Context, s settings) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	began := time.Now()
-	if err := publishModel(ctx, s, filepath.Join(dir, "models")); err != nil {
+	model, err := publishModel(ctx, s, filepath.Join(dir, "models"))
+	if err != nil {
 		return fmt.Errorf("make the model: %w", err)
 	}
 	program, err := buildOctavo(ctx, dir)
@@ -117,8 +128,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer octavo.stop()
-	fmt.Printf("%d books, %d readers with %d books each on the average; %d new books; model made in %.1f s\n%d connections, %d calls in flight on each, %v a row\n\n",
-		s.books, s.readers, s.history, s.newBooks, time.Since(began).Seconds(), connections, inFlight, s.duration)
+	describe(os.Stdout, s, model, time.Since(began))
 
 	turns := make([][]measurement, len(rows))
 	for round := range 1 + max(1, int(s.duration/turn)) {
@@ -153,6 +163,15 @@ func run(ctx context.Context, s settings) error {
 		}
 	}
 	return nil
+}
+
+func describe(out io.Writer, s settings, model recommender.Info, took time.Duration) {
+	fmt.Fprintf(out, "%d books, %d new ones, %d readers with %.1f books each on the average; long histories: %d readers with %d\n",
+		s.books, s.newBooks, s.readers, float64(model.Interactions)/float64(s.readers), avidReaders, avidHistory)
+	fmt.Fprintf(out, "model of neighbours, regression and factors made in %.1f s; validation NDCG %.4f, neighbours alone %.4f, regression %.4f, factors %.4f, popularity %.4f\n",
+		took.Seconds(), model.Metrics["validation_ndcg"], model.Metrics["validation_cooccurrence_ndcg"],
+		model.Metrics["validation_regression_ndcg"], model.Metrics["validation_factors_ndcg"], model.Metrics["validation_popularity_ndcg"])
+	fmt.Fprintf(out, "%d connections, %d calls in flight on each, %v a row\n\n", connections, inFlight, s.duration)
 }
 
 // measurement is what one turn came to: microseconds, per second, milliseconds.
@@ -218,6 +237,10 @@ func load(ctx context.Context, addr string, s settings, r row, duration time.Dur
 		failed error
 		wg     sync.WaitGroup
 	)
+	readers, first := s.readers, 1
+	if r.avid {
+		readers, first = avidReaders, 1+s.readers
+	}
 	end := time.Now().Add(duration)
 	for c := range connections {
 		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -232,7 +255,7 @@ func load(ctx context.Context, addr string, s settings, r row, duration time.Dur
 				var err error
 				for start := time.Now(); err == nil && start.Before(end); {
 					var books int
-					books, err = r.call(ctx, conn, random.Int32N(int32(s.readers))+1)
+					books, err = r.call(ctx, conn, int32(first+random.IntN(readers)))
 					if err == nil && books != 10 {
 						err = fmt.Errorf("an answer of %d books instead of 10", books)
 					}
