@@ -171,7 +171,7 @@ func (s *Server) Up() error {
 	}
 	deadline := time.Now().Add(startTimeout)
 	for {
-		err := s.execute("postgres", "SELECT 1")
+		err := execute(s.url("postgres"), "SELECT 1")
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
@@ -199,15 +199,15 @@ func (s *Server) close() {
 // Execute runs statements as superuser in the database postgres.
 func (s *Server) Execute(t testing.TB, statements string) {
 	t.Helper()
-	if err := s.execute("postgres", statements); err != nil {
+	if err := execute(s.url("postgres"), statements); err != nil {
 		t.Fatalf("%s: %v", statements, err)
 	}
 }
 
-func (s *Server) execute(database, statements string) error {
+func execute(url, statements string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.url(database))
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -273,4 +273,20 @@ func unprivileged() (*syscall.Credential, error) {
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, fmt.Errorf("PostgreSQL does not run as root: %w", errors.Join(errs...))
+}
+
+// DelayCommits makes every transaction that inserts into or updates a table,
+// given with its schema, wait for up to 20 ms before it commits, so that
+// transactions commit in another order than that of their statements, where
+// they can.
+func DelayCommits(t testing.TB, url, table string) {
+	t.Helper()
+	const statements = `
+		CREATE OR REPLACE FUNCTION delay_commit() RETURNS trigger LANGUAGE plpgsql
+			AS $$ BEGIN PERFORM pg_sleep(random() * 0.02); RETURN NULL; END $$;
+		CREATE CONSTRAINT TRIGGER delay AFTER INSERT OR UPDATE ON %s
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION delay_commit()`
+	if err := execute(url, fmt.Sprintf(statements, table)); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -32,6 +32,12 @@ func open(t testing.TB, path string) *sqlite.Store {
 	return s
 }
 
+// Several processes may have the file open.
+func TestShared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	storetest.Shared(t, open(t, path), open(t, path), open(t, path))
+}
+
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) catalog.Store {
 		return open(t, filepath.Join(t.TempDir(), "catalog.db"))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/catalog"
+	"github.com/octavo-books/octavo/internal/feed/followtest"
 )
 
 // Run tests the stores that open returns, each of them empty, and closed by
@@ -376,5 +377,34 @@ func testCanceled(t *testing.T, s catalog.Store) {
 	}
 	if _, err := s.Search(ctx, catalog.NewQuery("book")); fault.KindOf(err) != fault.Canceled {
 		t.Errorf("Search: %v, want Canceled", err)
+	}
+}
+
+// Shared tests stores over one and the same database, as of several processes:
+// who follows misses no change, whoever writes. Writes may take their time to
+// commit.
+func Shared(t *testing.T, stores ...catalog.Store) {
+	const writers, each = 12, 12
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := followtest.Follow(ctx, followtest.Feed{
+		Write: func(ctx context.Context, l followtest.Line) error {
+			b := catalog.Book{Title: "A book", Category: catalog.Category(l.Writer), Year: int32(l.N), Source: "test", SourceID: fmt.Sprint(l)}
+			_, err := stores[l.Writer%len(stores)].Import(ctx, []catalog.Book{b})
+			return err
+		},
+		Next: func(ctx context.Context, after int64) (lines []followtest.Line, position int64, err error) {
+			changes, err := stores[0].Changes(ctx, after, 50)
+			for _, b := range changes.Books {
+				lines = append(lines, followtest.Line{Writer: int(b.Category), N: int(b.Year)})
+			}
+			return lines, changes.Position, err
+		},
+	}, writers, each)
+	if err != nil {
+		t.Error(err)
+	}
+	if books, err := stores[0].List(ctx, 0, catalog.Place{Popularity: math.MaxInt64}, 1000); err != nil || len(books) != writers*each {
+		t.Errorf("%d books with ids of their own, %v; want %d", len(books), err, writers*each)
 	}
 }

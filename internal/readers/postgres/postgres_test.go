@@ -31,3 +31,11 @@ func open(t testing.TB, url string) *postgres.Store {
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) readers.Store { return open(t, postgrestest.Database(t)) })
 }
+
+// Several processes serve one database, and commits take their time.
+func TestShared(t *testing.T) {
+	url := postgrestest.Database(t)
+	stores := []readers.Store{open(t, url), open(t, url), open(t, url)}
+	postgrestest.DelayCommits(t, url, "readers.interactions")
+	storetest.Shared(t, stores...)
+}

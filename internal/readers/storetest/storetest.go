@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/feed/followtest"
 	"github.com/octavo-books/octavo/internal/readers"
 )
 
@@ -467,5 +468,39 @@ func testCanceled(t *testing.T, s readers.Store) {
 	}
 	if position, _ := record(t, s, in); position > 2 {
 		t.Errorf("position %d after one interaction that was canceled", position)
+	}
+}
+
+// Shared tests stores over one and the same database, as of several processes:
+// who follows misses nothing, whoever writes. Writes may take their time to
+// commit.
+func Shared(t *testing.T, stores ...readers.Store) {
+	const writers, each = 12, 12
+	ids := create(t, stores[0], writers)
+	writer := map[int32]int{}
+	for w, id := range ids {
+		writer[id] = w
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := followtest.Follow(ctx, followtest.Feed{
+		Write: func(ctx context.Context, l followtest.Line) error {
+			in := readers.Interaction{Reader: ids[l.Writer], Book: int32(l.N), Kind: readers.Want, OccurredAt: start}
+			_, _, err := stores[l.Writer%len(stores)].Record(ctx, []readers.Interaction{in})
+			return err
+		},
+		Next: func(ctx context.Context, after int64) (lines []followtest.Line, position int64, err error) {
+			log, err := stores[0].Log(ctx, after, 50)
+			for i, in := range log.Interactions {
+				if want := after + int64(i) + 1; in.Position != want {
+					t.Errorf("position %d, want %d", in.Position, want)
+				}
+				lines = append(lines, followtest.Line{Writer: writer[in.Reader], N: int(in.Book)})
+			}
+			return lines, log.Position, err
+		},
+	}, writers, each)
+	if err != nil {
+		t.Error(err)
 	}
 }
