@@ -36,7 +36,7 @@ setup: ## Install what the tests need (Debian packages, two npm packages).
 test: setup ## Set up and run all tests: Go with the race detector, browser, Python client.
 	SCREENSHOTS=$(abspath $(SCREENSHOTS)) go test -race -shuffle=on -timeout=20m $(ARGS) ./...
 
-test-fast: ## Run the tests that need only Go, without the race detector.
+test-fast: ## Run the tests that need only Go and PostgreSQL, without the race detector.
 	go test $(ARGS) ./chassis/... ./cmd/... ./internal/... ./test/architecture/...
 
 bench: ## Measure the cost of a request, and run the Go benchmarks.

@@ -38,7 +38,7 @@ func withServices(ctx context.Context, f workFlags, work func(context.Context, *
 		at, err = runningIn(f.DataDir)
 	} else {
 		app.OnClose("data folder", folder.Close)
-		at, err = startServices(ctx, app, folder)
+		at, err = startServices(ctx, app, folder, f.databaseFlags)
 	}
 	if err != nil {
 		return errors.Join(err, app.Close())
@@ -52,12 +52,12 @@ func withServices(ctx context.Context, f workFlags, work func(context.Context, *
 	})
 }
 
-func startServices(ctx context.Context, app *chassis.App, folder *dataFolder) (peers.Addresses, error) {
-	books, err := (&catalogservice.Service{Addr: "127.0.0.1:0", Database: folder.catalogDB()}).Add(ctx, app)
+func startServices(ctx context.Context, app *chassis.App, folder *dataFolder, f databaseFlags) (peers.Addresses, error) {
+	books, err := (&catalogservice.Service{Addr: "127.0.0.1:0", Database: folder.catalogDB(), DatabaseURLFile: f.CatalogDatabaseURLFile}).Add(ctx, app)
 	if err != nil {
 		return peers.Addresses{}, err
 	}
-	people, err := (&readersservice.Service{Addr: "127.0.0.1:0", Database: folder.readersDB()}).Add(ctx, app)
+	people, err := (&readersservice.Service{Addr: "127.0.0.1:0", Database: folder.readersDB(), DatabaseURLFile: f.ReadersDatabaseURLFile}).Add(ctx, app)
 	if err != nil {
 		return peers.Addresses{}, err
 	}

@@ -5,8 +5,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
 	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
 	"github.com/octavo-books/octavo/cmd/internal/program"
+	"github.com/octavo-books/octavo/cmd/internal/readersservice"
 )
 
 type configCommand struct {
@@ -22,6 +24,12 @@ func (c *configCheckCommand) Run(k *kong.Context) error {
 		r.GRPC("--recommendations-addr", "recommendations", c.RecommendationsAddr)
 		r.GRPC("--catalog-addr", "catalog", c.CatalogAddr)
 		r.GRPC("--readers-addr", "readers", c.ReadersAddr)
+		if file := c.CatalogDatabaseURLFile; file != "" {
+			(&catalogservice.Service{DatabaseURLFile: file}).CheckURL(r, "--catalog-database-url-file")
+		}
+		if file := c.ReadersDatabaseURLFile; file != "" {
+			(&readersservice.Service{DatabaseURLFile: file}).CheckURL(r, "--readers-database-url-file")
+		}
 		folder := dataFolder{path: c.DataDir}
 		r.Folder("--data-dir", c.DataDir, func() error { return folder.check() })
 	})

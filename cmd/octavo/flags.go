@@ -11,16 +11,24 @@ type dataFlags struct {
 	DataDir string `env:"OCTAVO_DATA_DIR" default:"octavo-data" type:"path" group:"data" help:"Folder of the databases and models, made when missing (${env})."`
 }
 
+// databaseFlags say what is kept elsewhere.
+type databaseFlags struct {
+	CatalogDatabaseURLFile string `name:"catalog-database-url-file" env:"OCTAVO_CATALOG_DATABASE_URL_FILE" type:"path" placeholder:"FILE" group:"data" help:"File with the URL of a PostgreSQL database for the books, which are in the data folder otherwise: postgres://user:password@host:5432/database (${env})."`
+	ReadersDatabaseURLFile string `name:"readers-database-url-file" env:"OCTAVO_READERS_DATABASE_URL_FILE" type:"path" placeholder:"FILE" group:"data" help:"The same for the readers and their log; it may be the same database (${env})."`
+}
+
 // workFlags are those of commands that work on a data folder, also while an
 // octavo serves it.
 type workFlags struct {
-	dataFlags   `embed:""`
-	chassis.TLS `embed:""`
+	dataFlags     `embed:""`
+	databaseFlags `embed:""`
+	chassis.TLS   `embed:""`
 }
 
 // serveFlags are the settings of 'octavo serve'.
 type serveFlags struct {
-	dataFlags `embed:""`
+	dataFlags     `embed:""`
+	databaseFlags `embed:""`
 
 	HTTPAddr            string        `name:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" group:"addresses" help:"Address of the storefront (${env})."`
 	HTTPTLSDir          string        `name:"http-tls-dir" env:"OCTAVO_HTTP_TLS_DIR" type:"path" placeholder:"DIR" group:"tls" help:"Folder with the tls.crt and tls.key of the storefront, which is then over HTTPS. Changed files are taken up (${env})."`

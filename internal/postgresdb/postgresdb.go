@@ -71,10 +71,9 @@ type Config struct {
 //
 // A database that does not answer yet is waited for, half a minute at most.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	config, err := pgxpool.ParseConfig(c.URL)
+	config, err := parse(c.URL)
 	if err != nil {
-		// The text of a url that cannot be parsed may be all secret.
-		return nil, fault.New(fault.Invalid, "the database URL cannot be read; it has to be like postgres://user:password@host:5432/database")
+		return nil, err
 	}
 	conn := config.ConnConfig
 	where := fmt.Sprintf("schema %s of database %s at %s", c.Schema, conn.Database, conn.Host)
@@ -257,4 +256,27 @@ func starting(err error) bool {
 	}
 	var answer *pgconn.PgError
 	return !errors.As(err, &answer) || answer.Code == cannotConnectNow
+}
+
+// Try connects to the database at url and changes nothing.
+func Try(ctx context.Context, url string) error {
+	config, err := parse(url)
+	if err != nil {
+		return err
+	}
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+func parse(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The text of a URL that cannot be parsed may be all secret.
+		return nil, fault.New(fault.Invalid, "the database URL cannot be read; it has to be like postgres://user:password@host:5432/database")
+	}
+	return config, nil
 }

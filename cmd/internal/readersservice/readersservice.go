@@ -10,7 +10,9 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/postgres"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
 )
 
@@ -30,12 +32,30 @@ var access = chassis.Access{
 type Service struct {
 	Addr     string `aliases:"readers-addr" env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address to listen on (${env})."`
 	Database string `name:"db" env:"OCTAVO_READERS_DB" default:"octavo-data/readers.db" type:"path" group:"data" help:"SQLite database of the readers and their log, made when missing (${env})."`
+
+	DatabaseURLFile string `name:"database-url-file" env:"OCTAVO_READERS_DATABASE_URL_FILE" type:"path" placeholder:"FILE" group:"data" help:"File with the URL of a PostgreSQL database, to use in place of SQLite: postgres://user:password@host:5432/database (${env})."`
+}
+
+type store interface {
+	readers.Store
+	Close() error
+}
+
+func (s *Service) open(ctx context.Context) (store, error) {
+	if s.DatabaseURLFile == "" {
+		return sqlite.Open(ctx, s.Database)
+	}
+	url, err := program.DatabaseURL(s.DatabaseURLFile)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, string(url.Reveal()))
 }
 
 // Add adds the service, over its database, to the app. It returns the address
 // it listens on.
 func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
-	store, err := sqlite.Open(ctx, s.Database)
+	store, err := s.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open readers database: %w", err)
 	}
@@ -51,5 +71,18 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 // Check tries what Add needs.
 func (s *Service) Check(r *program.Report) {
 	r.GRPC("--addr", "readers", s.Addr)
-	r.File("--db", s.Database, program.SQLite(s.Database))
+	if s.DatabaseURLFile == "" {
+		r.File("--db", s.Database, program.SQLite(s.Database))
+		return
+	}
+	s.CheckURL(r, "--database-url-file")
+}
+
+// CheckURL tries the database that a flag names a file for.
+func (s *Service) CheckURL(r *program.Report, flag string) {
+	url, err := program.DatabaseURL(s.DatabaseURLFile)
+	if err == nil {
+		err = postgresdb.Try(context.Background(), string(url.Reveal()))
+	}
+	r.Tried(flag, "the database answers", err)
 }

@@ -223,22 +223,14 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkRecordOne is many readers who click at the same time.
+// BenchmarkRecordOne is readers who click, each after the answer to the click
+// before.
 func BenchmarkRecordOne(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "readers.db"))
-	id, err := s.Create(b.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()})
-	if err != nil {
-		b.Fatal(err)
+	for _, writers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			storetest.BenchmarkRecord(b, writers, open(b, filepath.Join(b.TempDir(), "readers.db")))
+		})
 	}
-	b.SetParallelism(32)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			in := readers.Interaction{Reader: id, Book: 1, Kind: readers.View, OccurredAt: time.Now()}
-			if _, _, err := s.Record(b.Context(), []readers.Interaction{in}); err != nil {
-				b.Error(err)
-			}
-		}
-	})
 }
 
 // BenchmarkLog reads the log from the start, as training does.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -503,4 +504,33 @@ func Shared(t *testing.T, stores ...readers.Store) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// BenchmarkRecord has so many writers record one interaction at a time, in
+// turns over stores of one database.
+func BenchmarkRecord(b *testing.B, writers int, stores ...readers.Store) {
+	ids := make([]int32, writers)
+	for i := range ids {
+		var err error
+		if ids[i], err = stores[0].Create(b.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: start}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wait sync.WaitGroup
+	b.ResetTimer()
+	for w := range writers {
+		wait.Go(func() {
+			for book := int32(1); left.Add(-1) >= 0; book++ {
+				in := readers.Interaction{Reader: ids[w], Book: book, Kind: readers.Want, OccurredAt: start, ClientID: fmt.Sprint(book)}
+				if _, _, err := stores[w%len(stores)].Record(b.Context(), []readers.Interaction{in}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "interactions/s")
 }
