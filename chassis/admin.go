@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/octavo-books/octavo/fault"
 )
 
 // adminWriteTimeout leaves room for a CPU profile of some minutes.
@@ -62,6 +64,13 @@ func (a *App) newAdmin(addr string) (*httpServer, error) {
 	return s, nil
 }
 
+// refuse answers a request for a page of the admin port. Its requests are not
+// logged, so that an id would name nothing.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	fault.Respond(w, r, err, "", nil)
+}
+
+// serveReadiness answers probes, which want the reasons and nothing else.
 func (a *App) serveReadiness(w http.ResponseWriter, _ *http.Request) {
 	if err := a.readiness.failure(); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -90,7 +99,7 @@ func (a *App) setLogLevel(w http.ResponseWriter, r *http.Request) {
 		err = a.level.UnmarshalText(text)
 	}
 	if err != nil {
-		http.Error(w, "send one of debug, info, warn, error", http.StatusBadRequest)
+		refuse(w, r, fault.NewInvalid("level", "must be one of debug, info, warn, error"))
 		return
 	}
 	fmt.Fprintln(w, a.level.Level())

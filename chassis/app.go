@@ -99,6 +99,8 @@ type App struct {
 	conns   []*grpc.ClientConn
 	tasks   []task
 	closers []closer
+
+	arrivalLimit time.Duration // for the first message of a call
 }
 
 type task struct {
@@ -145,6 +147,8 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		validator:   &validator{},
 		access:      Access{},
 		background:  map[string]bool{},
+
+		arrivalLimit: defaultArrivalLimit,
 	}
 	a.httpCalls, a.httpInFlight = newHTTPCalls()
 	if err := a.openCerts(); err != nil {

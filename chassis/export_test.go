@@ -5,9 +5,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 )
+
+// SetArrivalLimit changes how long the first message of a call may take to
+// arrive, for servers that are added afterwards.
+func (a *App) SetArrivalLimit(limit time.Duration) { a.arrivalLimit = limit }
 
 // ChainNames are the names of the steps of the chain, outermost first.
 func ChainNames() []string {

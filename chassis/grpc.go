@@ -77,7 +77,7 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 		calls:      a.serverCalls,
 		tracer:     a.tracer,
 		validator:  a.validator,
-		server:     grpc.NewServer(append(serverOptions(), grpc.Creds(frameGuard{a.serverCredentials()}))...),
+		server:     grpc.NewServer(append(serverOptions(a.arrivalLimit), grpc.Creds(frameGuard{a.serverCredentials()}))...),
 		enforced:   a.certs != nil,
 		limiter:    a.newLimiter(name),
 		background: a.background,
@@ -99,7 +99,7 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 	return listener.Addr(), nil
 }
 
-func serverOptions() []grpc.ServerOption {
+func serverOptions(arrivalLimit time.Duration) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessageSize),
 		grpc.MaxSendMsgSize(maxMessageSize),
@@ -118,7 +118,8 @@ func serverOptions() []grpc.ServerOption {
 			PermitWithoutStream: true,
 		}),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.InTapHandle(noteArrival),
+		grpc.InTapHandle(awaitRequest(arrivalLimit)),
+		grpc.StreamInterceptor(awaitStream),
 		grpc.WaitForHandlers(true),
 		grpc.ForceServerCodecV2(serverCodec{encoding.GetCodecV2(protocodec.Name)}),
 	}
@@ -185,6 +186,7 @@ func unary(m *method, handler grpc.MethodHandler) grpc.MethodHandler {
 			func(into any) error {
 				e := envelope{message: into}
 				err := decode(&e)
+				arrived(ctx)
 				c.requestErr = e.err
 				return err
 			},

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 
 	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/fault"
@@ -66,7 +65,7 @@ func (s *grpcServer) limitLoad(ctx context.Context, c *call) error {
 	} else if asked.Priority != overload.Interactive {
 		ctx = overload.WithPriority(ctx, asked.Priority)
 	}
-	if arrived, ok := ctx.Value(arrivalKey{}).(*arrivalContext); ok {
+	if arrived, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
 		asked.Waited = began.Sub(arrived.at)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -104,28 +103,6 @@ func rootPriority(ctx context.Context) (overload.Priority, bool) {
 		return p, true
 	}
 	return saidPriority(ctx)
-}
-
-type arrivalKey struct{}
-
-// arrivalContext is the context of a call with the time when its headers came.
-type arrivalContext struct {
-	context.Context
-	at time.Time
-}
-
-// Value is the context itself, or whatever the parent knows.
-func (c *arrivalContext) Value(key any) any {
-	if _, ok := key.(arrivalKey); ok {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
-// noteArrival runs where the connection is read, before the call gets a
-// goroutine: what passes until then is the wait for a processor.
-func noteArrival(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	return &arrivalContext{ctx, time.Now()}, nil
 }
 
 // limitLoad is the same step for pages. Its place is held until the answer

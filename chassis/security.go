@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/octavo-books/octavo/chassis/certs"
+	"github.com/octavo-books/octavo/fault"
 )
 
 // operators are the identities that may see the admin port over TLS.
@@ -142,9 +143,9 @@ func (a *App) forOperators(next http.Handler) http.Handler {
 		}
 		switch who := a.certs.PeerOver(*r.TLS); {
 		case who.Identity == "":
-			http.Error(w, "this page needs a client certificate of an operator: "+who.Problem.Error(), http.StatusUnauthorized)
+			refuse(w, r, fault.Wrap(fault.Unauthenticated, who.Problem, "this page needs a client certificate of an operator: %v", who.Problem))
 		case !slices.Contains(operators, who.Identity):
-			http.Error(w, who.Identity+" may not see this page", http.StatusForbidden)
+			refuse(w, r, fault.New(fault.Denied, "%s may not see this page", who.Identity))
 		default:
 			next.ServeHTTP(w, r)
 		}

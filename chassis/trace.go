@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/chassis/secret"
 	"github.com/octavo-books/octavo/chassis/tracing"
 )
 
@@ -54,7 +55,7 @@ func (a *App) flushTraces() {
 
 // readHeaders reads lines of "Name: value". They may hold a secret, so that
 // errors do not quote them.
-func readHeaders(path string) (map[string]string, error) {
+func readHeaders(path string) (map[string]secret.Bytes, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -62,7 +63,7 @@ func readHeaders(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the headers for the collector: %w", err)
 	}
-	headers := map[string]string{}
+	headers := map[string]secret.Bytes{}
 	number := 0
 	for line := range strings.Lines(string(text)) {
 		number++
@@ -73,7 +74,7 @@ func readHeaders(path string) (map[string]string, error) {
 		if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " \t") {
 			return nil, fmt.Errorf("read the headers for the collector: line %d of %s is not of the form 'Name: value'", number, path)
 		}
-		headers[name] = strings.TrimSpace(value)
+		headers[name] = secret.Of([]byte(strings.TrimSpace(value)))
 	}
 	return headers, nil
 }

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/octavo-books/octavo/chassis/secret"
 )
 
 const (
@@ -45,7 +47,7 @@ type Config struct {
 	// unless the endpoint has one.
 	HTTP bool
 	// Headers are sent with each upload.
-	Headers map[string]string
+	Headers map[string]secret.Bytes
 
 	// Ratio is the share of traces to export, 0 to 1, of those that begin here.
 	Ratio float64
@@ -89,9 +91,6 @@ func New(c Config) (*Tracer, error) {
 	if !(c.Ratio >= 0 && c.Ratio <= 1) { // nor NaN
 		return nil, fmt.Errorf("the share of traces to sample is %v instead of 0 to 1", c.Ratio)
 	}
-	if c.Headers == nil {
-		c.Headers = map[string]string{} // not the environment's
-	}
 	if c.uploadLimit <= 0 {
 		c.uploadLimit = uploadLimit
 	}
@@ -125,6 +124,10 @@ func New(c Config) (*Tracer, error) {
 // not set from OTEL_EXPORTER_OTLP_ variables of the environment: a certificate,
 // an encoding, headers and more.
 func newClient(c Config, endpoint *url.URL) otlptrace.Client {
+	headers := make(map[string]string, len(c.Headers)) // none too is better than the environment's
+	for name, value := range c.Headers {
+		headers[name] = string(value.Reveal())
+	}
 	if c.HTTP {
 		path := endpoint.Path
 		if path == "" || path == "/" {
@@ -139,7 +142,7 @@ func newClient(c Config, endpoint *url.URL) otlptrace.Client {
 			otlptracehttp.WithURLPath(path),
 			otlptracehttp.WithTLSClientConfig(secure),
 			otlptracehttp.WithProxy(func(*http.Request) (*url.URL, error) { return nil, nil }),
-			otlptracehttp.WithHeaders(c.Headers),
+			otlptracehttp.WithHeaders(headers),
 			otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 			otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
 			otlptracehttp.WithTimeout(c.uploadLimit),
@@ -154,7 +157,7 @@ func newClient(c Config, endpoint *url.URL) otlptrace.Client {
 		otlptracegrpc.WithEndpointURL(c.Endpoint),
 		otlptracegrpc.WithTLSCredentials(secure),
 		otlptracegrpc.WithDialOption(grpc.WithNoProxy()),
-		otlptracegrpc.WithHeaders(c.Headers),
+		otlptracegrpc.WithHeaders(headers),
 		otlptracegrpc.WithCompressor("gzip"),
 		otlptracegrpc.WithTimeout(c.uploadLimit),
 		otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: true, InitialInterval: minRetry, MaxInterval: maxRetry, MaxElapsedTime: c.uploadLimit}),

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 
+	"github.com/octavo-books/octavo/chassis/secret"
 	"github.com/octavo-books/octavo/chassis/tracing/tracingtest"
 )
 
@@ -201,12 +202,14 @@ func TestRequestsHoldABoundedNumberOfSpans(t *testing.T) {
 func TestExport(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http"} {
 		t.Run(protocol, func(t *testing.T) {
-			tracer, receiver := newTracer(t, func(c *Config) { c.Headers = map[string]string{"authorization": "Bearer secret"} })
+			tracer, receiver := newTracer(t, func(c *Config) {
+				c.Headers = map[string]secret.Bytes{"authorization": secret.Of([]byte("Bearer secret"))}
+			})
 			if protocol == "http" {
 				var url string
 				receiver, url = tracingtest.NewHTTP(t)
 				tracer, _ = newTracer(t, func(c *Config) {
-					c.Endpoint, c.HTTP, c.Headers = url, true, map[string]string{"authorization": "Bearer secret"}
+					c.Endpoint, c.HTTP, c.Headers = url, true, map[string]secret.Bytes{"authorization": secret.Of([]byte("Bearer secret"))}
 				})
 			}
 			began := time.Unix(1_700_000_000, 5)

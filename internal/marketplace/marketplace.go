@@ -119,6 +119,9 @@ func secure(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains") // ASVS 3.4.1; a proxy that has the TLS says so itself
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -536,6 +536,14 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: headers %v", path, header)
 		}
 	}
+	handler := b.server.Config.Handler
+	for scheme, want := range map[string]string{"http": "", "https": "max-age=31536000; includeSubDomains"} {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", scheme+"://shop.test/nowhere", nil))
+		if got := recorder.Header().Get("Strict-Transport-Security"); got != want {
+			t.Errorf("over %s the transport policy is %q, want %q", scheme, got, want)
+		}
+	}
 	_, page, header := b.fetch("/")
 	if got := header.Get("Cache-Control"); got != "private, no-store" {
 		t.Errorf("a page may be cached: %q", got)
