@@ -22,12 +22,18 @@ const (
 )
 
 // What a client of HTTP may send beside the bodies of its requests, in bytes:
-// so much at first, and so much with each request. Over HTTP/2 that is a
-// quarter of a million frames that are good for nothing.
+// so much at first, and so much with each request. Over HTTP/2 that is some ten
+// thousand frames that are good for nothing. It is more than what of a body may
+// come before it is read.
 const (
-	spareBytes      = 4 << 20
+	spareBytes      = 2 * httpMaxUnread
 	bytesPerRequest = 2 * httpMaxHeader
 )
+
+// How many requests over HTTP/2 a client may give up: so many a second, and so
+// many more at once. Each has cost a part of a page. A browser gives up what a
+// page still lacks when its reader goes on to the next.
+const givenUpPerSecond, givenUpAtOnce = 10, 50
 
 // connectionMetrics tell how full servers are and whom they disconnect.
 type connectionMetrics struct {
@@ -232,7 +238,7 @@ func (c *connection) gaveUp() {
 		return
 	}
 	c.resetsMu.Lock()
-	within := c.resets.take(time.Now(), resetsPerSecond, resetsAtOnce)
+	within := c.resets.take(time.Now(), givenUpPerSecond, givenUpAtOnce)
 	c.resetsMu.Unlock()
 	if !within {
 		c.disconnect("requests that were given up")

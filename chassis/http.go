@@ -26,8 +26,9 @@ const (
 	httpWriteTimeout  = time.Minute // a handler may extend it for one answer
 	httpIdleTimeout   = 2 * time.Minute
 	httpMaxHeader     = 32 << 10
-	httpMaxBody       = 16 << 20 // bytes; an export of a lifetime's reading has 5 MiB
-	httpMaxStreams    = 100      // at once on one connection of HTTP/2
+	httpMaxBody       = 16 << 20  // bytes; an export of a lifetime's reading has 5 MiB
+	httpMaxUnread     = 128 << 10 // bytes of bodies that wait to be read, on one connection of HTTP/2
+	httpMaxStreams    = 100       // at once on one connection of HTTP/2
 	slowRequest       = time.Second
 )
 
@@ -80,9 +81,13 @@ func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
 			ConnContext:       withConnection,
 			HTTP2: &http.HTTP2Config{
 				MaxConcurrentStreams: httpMaxStreams,
-				SendPingTimeout:      serverPing,
-				PingTimeout:          pingTimeout,
-				WriteByteTimeout:     httpWriteTimeout,
+
+				MaxReceiveBufferPerConnection: httpMaxUnread,
+				MaxReceiveBufferPerStream:     httpMaxUnread,
+
+				SendPingTimeout:  serverPing,
+				PingTimeout:      pingTimeout,
+				WriteByteTimeout: httpWriteTimeout,
 			},
 			ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 		},

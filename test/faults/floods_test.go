@@ -1,8 +1,11 @@
 package faults
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +13,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,97 +23,242 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
 )
 
 const (
-	usersPerSecond = 300
-	abusers        = 2
+	abusers = 2
 	// comeAgain is when an abuser who was disconnected is back.
 	comeAgain = 250 * time.Millisecond
 	// mostMemory is how much the server may grow by while it is flooded, in
 	// bytes: its heap is allowed that much between two collections anyway.
 	mostMemory = 300 << 20
-	// noise is what a latency may be by chance on a busy machine: twice
-	// something smaller says nothing.
-	noise = 25 * time.Millisecond
-	tries = 3
+	rounds     = 3
+	// patience is how long an abuser waits to be disconnected.
+	patience = 30 * time.Second
 )
 
-// floodTime is how long each flood lasts. FLOOD_SECONDS makes it longer.
-func floodTime() time.Duration {
-	if seconds, err := strconv.Atoi(os.Getenv("FLOOD_SECONDS")); err == nil && seconds > 0 {
-		return time.Duration(seconds) * time.Second
+// noRequests is the one abuse that costs a client no connection: its calls end,
+// one by one, when the time for their requests is over.
+const noRequests = "calls without a request"
+
+// measurement is how thoroughly the floods are measured.
+type measurement struct {
+	usersPerSecond int
+	phase          time.Duration
+	noise          time.Duration // what a p99 may be by chance: twice something smaller says nothing
+	tries          int
+}
+
+// measured is short, or with -long of a thousand users in each phase.
+func measured() measurement {
+	if *long {
+		return measurement{usersPerSecond: 400, phase: 2500 * time.Millisecond, noise: 5 * time.Millisecond, tries: 1}
 	}
-	return time.Second
+	return measurement{usersPerSecond: 300, phase: 250 * time.Millisecond, noise: 100 * time.Millisecond, tries: 3}
+}
+
+// abuses are what clients do wrong, by the name under which this program does
+// it in a process of its own.
+var abuses = map[string]func(context.Context, target, func()) (int, error){
+	"rapid reset":              flood(rapidReset),
+	"continuation without end": flood(continuation),
+	"empty continuations":      flood(emptyContinuation),
+	"settings":                 flood(settings),
+	"pings":                    flood(pings),
+	"data without data":        flood(emptyData),
+	"1,200 stalled connections": stall(map[string]string{
+		"gRPC": "PRI * HTTP/2.0\r\n", "pages": "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+	}),
+	noRequests:            flood(noRequest),
+	"slow-loris":          slowLoris,
+	"headers without end": longHeaders,
+}
+
+// target is what an abuser is sent to.
+type target struct {
+	Abuse   string
+	Address string
+	Serves  string // gRPC or pages
+	TLS     bool
+	// Until is whether to go on until at least once disconnected.
+	Until bool
 }
 
 // TestFloods is row 14 of the faults: clients that misuse HTTP, beside users who
 // go on as if nothing had happened. Nothing is fair: the abusers, the users and
-// the server share one machine.
+// the server share one machine. Phases with and without abusers alternate, so
+// that what else the machine does is in both.
 func TestFloods(t *testing.T) {
-	server := startOctavo(t)
-	before := server.memory(t)
-	onGRPC := callers(t, server.addresses.Recommendations)
-	onHTTP := readers(server.addresses.HTTP)
-	for _, test := range []struct {
-		name  string
-		port  string
-		users func(context.Context) error
-		abuse func(context.Context, string) (disconnected int, err error)
-	}{
-		{"HTTP/2 rapid reset", server.addresses.Recommendations, onGRPC, flood(rapidReset)},
-		{"HTTP/2 continuation without end", server.addresses.Recommendations, onGRPC, flood(continuation)},
-		{"HTTP/2 empty continuations", server.addresses.Recommendations, onGRPC, flood(emptyContinuation)},
-		{"HTTP/2 settings", server.addresses.Recommendations, onGRPC, flood(settings)},
-		{"HTTP/2 pings", server.addresses.Recommendations, onGRPC, flood(pings)},
-		{"HTTP/2 data without data", server.addresses.Recommendations, onGRPC, flood(emptyData)},
-		{"1,200 stalled connections to gRPC", server.addresses.Recommendations, onGRPC, stall("PRI * HTTP/2.0\r\n")},
-		{"1,200 stalled connections to the storefront", server.addresses.HTTP, onHTTP, stall("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")},
-		{"slow-loris at the storefront", server.addresses.HTTP, onHTTP, slowLoris},
-		{"headers without end at the storefront", server.addresses.HTTP, onHTTP, longHeaders},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var report string
-			for try := range tries {
-				// Noise makes figures worse, never better.
-				usual := load(t.Context(), floodTime(), test.users)
-				ctx, stop := context.WithCancel(t.Context())
-				var abuse sync.WaitGroup
-				var disconnected int
-				var abuseErr error
-				abuse.Go(func() { disconnected, abuseErr = test.abuse(ctx, test.port) })
-				// Users who come at the same moment measure how long a thousand
-				// connections take to make.
-				wait(ctx, time.Second)
-				flooded := load(t.Context(), floodTime(), test.users)
-				memory := server.memory(t) - before
-				stop()
-				abuse.Wait()
-				if after := load(t.Context(), floodTime(), test.users); after.p99() > usual.p99() {
-					usual = after // the machine is busier than it was
-				}
-				if abuseErr != nil {
-					t.Fatal(abuseErr)
-				}
-				report = fmt.Sprintf("usual %v, flooded %v, %d times disconnected, %+d MB", usual, flooded, disconnected, memory>>20)
-				t.Log(report)
-				switch {
-				case disconnected == 0:
-					t.Fatalf("the abusers stay connected: %s", report)
-				case memory > mostMemory:
-					t.Fatalf("memory is not bounded: %s", report)
-				}
-				if flooded.success() >= 0.999 && flooded.p99() <= max(2*usual.p99(), noise) {
-					return
-				}
-				t.Logf("try %d is not good enough", try+1)
-			}
-			t.Errorf("users suffer: %s", report)
-		})
+	plain, secure := startOctavo(t), startSecureOctavo(t)
+	port := func(serves string, encrypted bool) (*octavo, target, func(context.Context) error) {
+		o := plain
+		if encrypted {
+			o = secure
+		}
+		if serves == "gRPC" {
+			return o, target{Address: o.addresses.Recommendations, Serves: serves, TLS: encrypted}, callers(t, o)
+		}
+		return o, target{Address: o.addresses.HTTP, Serves: serves, TLS: encrypted}, visitors(o)
 	}
+	for _, group := range []struct {
+		serves string
+		tls    bool
+		abuses []string
+	}{
+		{"gRPC", false, []string{"rapid reset", "continuation without end", "empty continuations", "settings", "pings", "data without data", noRequests, "1,200 stalled connections"}},
+		{"gRPC", true, []string{"rapid reset", "continuation without end", "settings", "pings"}},
+		{"pages", false, []string{"1,200 stalled connections", "slow-loris", "headers without end"}},
+		{"pages", true, []string{"rapid reset", "continuation without end", "settings", "pings"}},
+	} {
+		server, to, users := port(group.serves, group.tls)
+		name := group.serves
+		if group.tls {
+			name += " over TLS"
+		}
+		before := server.memory(t)
+		for _, abuse := range group.abuses {
+			to.Abuse = abuse
+			t.Run(name+"/"+abuse, func(t *testing.T) {
+				m := measured()
+				for try := 1; ; try++ {
+					usual, flooded, disconnected, memory := m.alternate(t, server, to, users)
+					memory -= before
+					t.Logf("usual p99 %s, flooded p99 %s, %d of %d failed, %d times disconnected, %+d MB",
+						usual, flooded, flooded.failed, flooded.all, disconnected, memory>>20)
+					switch {
+					case disconnected == 0 && abuse != noRequests:
+						t.Fatal("the abusers stay connected")
+					case memory > mostMemory:
+						t.Fatal("memory is not bounded")
+					}
+					if flooded.success() >= 0.999 && flooded.p99() <= max(2*usual.p99(), m.noise) {
+						return
+					}
+					if try == m.tries {
+						t.Fatalf("users suffer: %v", flooded.err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// alternate has users come to a server with and without abusers, in turns.
+func (m measurement) alternate(t *testing.T, server *octavo, to target, users func(context.Context) error) (usual, flooded phases, disconnected, memory int) {
+	t.Helper()
+	for round := range rounds {
+		usual.add(m.load(t.Context(), users))
+		to.Until = round == rounds-1 && to.Abuse != noRequests
+		a := sendAbuser(t, to)
+		flooded.add(m.load(t.Context(), users))
+		memory = max(memory, server.memory(t))
+		disconnected += a.callBack(t)
+	}
+	return usual, flooded, disconnected, memory
+}
+
+// phases are how users fared in several phases of one kind.
+type phases struct {
+	p99s        []time.Duration
+	all, failed int
+	err         error
+}
+
+func (p *phases) add(o outcome) {
+	p.p99s = append(p.p99s, o.p99())
+	slices.Sort(p.p99s)
+	p.all += len(o.took) + o.failed
+	p.failed += o.failed
+	if o.err != nil {
+		p.err = o.err
+	}
+}
+
+// p99 is the median of those of the phases.
+func (p *phases) p99() time.Duration { return p.p99s[len(p.p99s)/2] }
+
+func (p *phases) success() float64 { return 1 - float64(p.failed)/float64(max(1, p.all)) }
+
+func (p phases) String() string {
+	return fmt.Sprintf("%.1f ms", float64(p.p99().Microseconds())/1000)
+}
+
+// abuserProcess is this program, run once more to abuse a server.
+type abuserProcess struct {
+	*exec.Cmd
+	stop   io.Closer
+	output *bufio.Reader
+}
+
+// abuserVariable has an abuserProcess know what it is.
+const abuserVariable = "OCTAVO_TEST_ABUSER"
+
+// sendAbuser returns when the abuse is in full course.
+func sendAbuser(t *testing.T, to target) *abuserProcess {
+	t.Helper()
+	order, err := json.Marshal(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &abuserProcess{Cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	a.Env, a.Stderr = append(os.Environ(), abuserVariable+"="+string(order)), os.Stderr
+	input, err := a.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := a.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.stop, a.output = input, bufio.NewReader(output)
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := a.output.ReadString('\n'); err != nil {
+		t.Fatalf("the abuser said %q and ended: %v", said, errors.Join(err, a.Wait()))
+	}
+	return a
+}
+
+// callBack ends the abuse. It returns how often the server disconnected it.
+func (a *abuserProcess) callBack(t *testing.T) (disconnected int) {
+	t.Helper()
+	if err := a.stop.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, scanErr := fmt.Fscan(a.output, &disconnected)
+	if err := errors.Join(scanErr, a.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	return disconnected
+}
+
+// beAbuser is all that an abuserProcess does. It tells when it has begun, goes
+// on until its input ends, and then tells how often it was disconnected.
+func beAbuser(order string) error {
+	var to target
+	if err := json.Unmarshal([]byte(order), &to); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	disconnected, err := abuses[to.Abuse](ctx, to, sync.OnceFunc(func() { fmt.Println("begun") }))
+	if err == nil {
+		fmt.Println(disconnected)
+	}
+	return err
+}
+
+func (to target) dial() (net.Conn, error) {
+	if to.TLS {
+		return tls.Dial("tcp", to.Address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	}
+	return net.Dial("tcp", to.Address)
 }
 
 // outcome is how users fared.
@@ -120,10 +268,6 @@ type outcome struct {
 	err    error // one of the failures
 }
 
-func (o outcome) success() float64 {
-	return 1 - float64(o.failed)/float64(max(1, len(o.took)+o.failed))
-}
-
 func (o outcome) p99() time.Duration {
 	if len(o.took) == 0 {
 		return time.Hour
@@ -131,29 +275,21 @@ func (o outcome) p99() time.Duration {
 	return o.took[len(o.took)*99/100]
 }
 
-func (o outcome) String() string {
-	text := fmt.Sprintf("p99 %.1f ms of %d", float64(o.p99().Microseconds())/1000, len(o.took))
-	if o.failed > 0 {
-		text += fmt.Sprintf(" and %d failed (%v)", o.failed, o.err)
-	}
-	return text
-}
-
 // load is users who come at a rate of their own, whether or not those before
 // them have been served; each one's time is counted from when it should have
 // begun.
-func load(ctx context.Context, during time.Duration, use func(context.Context) error) outcome {
+func (m measurement) load(ctx context.Context, use func(context.Context) error) outcome {
 	var (
 		users sync.WaitGroup
 		mu    sync.Mutex
 		all   outcome
 	)
 	began := time.Now()
-	ticker := time.NewTicker(time.Second / usersPerSecond)
+	ticker := time.NewTicker(time.Second / time.Duration(m.usersPerSecond))
 	defer ticker.Stop()
 	for n := 0; ; n++ {
-		due := began.Add(time.Duration(n) * time.Second / usersPerSecond)
-		if due.Sub(began) >= during {
+		due := began.Add(time.Duration(n) * time.Second / time.Duration(m.usersPerSecond))
+		if due.Sub(began) >= m.phase {
 			break
 		}
 		for time.Now().Before(due) {
@@ -179,10 +315,10 @@ func load(ctx context.Context, during time.Duration, use func(context.Context) e
 }
 
 // callers ask for recommendations. Every tenth one is new and connects first.
-func callers(t *testing.T, addr string) func(context.Context) error {
+func callers(t *testing.T, server *octavo) func(context.Context) error {
 	t.Helper()
 	dial := func() *grpc.ClientConn {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(server.addresses.Recommendations, grpc.WithTransportCredentials(server.credentials()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,18 +342,22 @@ func callers(t *testing.T, addr string) func(context.Context) error {
 	}
 }
 
-// readers open the page of a category. Every tenth one is new and connects
+// visitors open the page of a category. Every tenth one is new and connects
 // first.
-func readers(addr string) func(context.Context) error {
-	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
-	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+func visitors(server *octavo) func(context.Context) error {
+	scheme := "http"
+	if server.client != nil {
+		scheme = "https"
+	}
+	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, TLSClientConfig: server.client.Clone(), ForceAttemptHTTP2: true}}
+	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: server.client.Clone()}}
 	var n atomic.Int32
 	return func(ctx context.Context) error {
 		client := kept
 		if n.Add(1)%10 == 0 {
 			client = fresh
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/fantasy", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+server.addresses.HTTP+"/fantasy", nil)
 		if err != nil {
 			return err
 		}
@@ -251,33 +391,11 @@ const batch = 200
 
 // flood is several abusers who write frames until they are disconnected, and
 // then come again a little later.
-func flood(frame func(*abuser) error) func(context.Context, string) (int, error) {
-	return func(ctx context.Context, addr string) (int, error) {
-		var disconnected atomic.Int32
-		var all sync.WaitGroup
-		errs := make(chan error, abusers)
-		for range abusers {
-			all.Go(func() {
-				for ctx.Err() == nil {
-					gone, err := floodOnce(ctx, addr, frame)
-					if err != nil {
-						errs <- err
-						return
-					}
-					if gone {
-						disconnected.Add(1)
-					}
-					wait(ctx, comeAgain)
-				}
-			})
-		}
-		all.Wait()
-		select {
-		case err := <-errs:
-			return 0, err
-		default:
-			return int(disconnected.Load()), nil
-		}
+func flood(frame func(*abuser) error) func(context.Context, target, func()) (int, error) {
+	return func(ctx context.Context, to target, begun func()) (int, error) {
+		return untilDisconnected(ctx, to, abusers, comeAgain, func(ctx context.Context, conn net.Conn) error {
+			return floodOnce(ctx, to, conn, begun, frame)
+		}, func() {})
 	}
 }
 
@@ -288,22 +406,15 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// floodOnce writes until the server closes the connection, which it reports, or
-// ctx ends.
-func floodOnce(ctx context.Context, addr string, frame func(*abuser) error) (gone bool, err error) {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return false, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+// floodOnce writes until the server closes the connection or ctx ends.
+func floodOnce(ctx context.Context, to target, conn net.Conn, begun func(), frame func(*abuser) error) error {
 	a := &abuser{conn: conn, out: &bytes.Buffer{}, stream: 1}
 	a.Framer = http2.NewFramer(a.out, nil)
 	a.AllowIllegalWrites = true
-	a.block = headers(addr)
+	a.block = to.headers()
 	a.out.WriteString(http2.ClientPreface)
 	if err := a.WriteSettings(); err != nil {
-		return false, err
+		return err
 	}
 	// An abuser that does not read is stopped by TCP soon.
 	drained := make(chan struct{})
@@ -315,32 +426,39 @@ func floodOnce(ctx context.Context, addr string, frame func(*abuser) error) (gon
 		conn.Close()
 		<-drained
 	}()
-	for {
+	for ctx.Err() == nil {
 		for range batch {
 			if err := frame(a); err != nil {
-				return false, err
+				return err
 			}
 		}
 		_, err := conn.Write(a.out.Bytes())
+		begun()
 		a.out.Reset()
 		select {
 		case <-drained:
-			return ctx.Err() == nil, nil
+			return nil
 		default:
 		}
 		if err != nil {
-			return ctx.Err() == nil, nil
+			return nil
 		}
 	}
+	return nil
 }
 
-func headers(addr string) []byte {
+// headers are those of a request that the target would answer.
+func (to target) headers() []byte {
+	fields := [][2]string{{":method", "GET"}, {":scheme", "https"}, {":path", "/fantasy"}, {":authority", to.Address}}
+	if to.Serves == "gRPC" {
+		fields = [][2]string{
+			{":method", "POST"}, {":scheme", "http"}, {":path", "/Recommendations/Recommend"}, {":authority", to.Address},
+			{"content-type", "application/grpc"}, {"te", "trailers"},
+		}
+	}
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, field := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", "/Recommendations/Recommend"}, {":authority", addr},
-		{"content-type", "application/grpc"}, {"te", "trailers"},
-	} {
+	for _, field := range fields {
 		// Writing to memory does not fail.
 		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 	}
@@ -391,23 +509,35 @@ func emptyData(a *abuser) error {
 	return a.WriteData(a.stream, false, nil)
 }
 
+// noRequest opens as many calls as the server lets it, and sends none of their
+// requests.
+func noRequest(a *abuser) error {
+	const most = 1000
+	if a.stream < 2*most {
+		return a.WriteHeaders(http2.HeadersFrameParam{StreamID: a.next(), BlockFragment: a.block, EndHeaders: true})
+	}
+	time.Sleep(time.Millisecond)
+	return nil
+}
+
 const stalled = 1200
 
 // stall opens connections that send the beginning of something and no more, and
 // keeps as many open as it can.
-func stall(beginning string) func(context.Context, string) (int, error) {
-	return func(ctx context.Context, addr string) (int, error) {
-		return hold(ctx, addr, stalled, func(_ context.Context, conn net.Conn) {
-			if _, err := io.WriteString(conn, beginning); err == nil {
+func stall(beginnings map[string]string) func(context.Context, target, func()) (int, error) {
+	return func(ctx context.Context, to target, begun func()) (int, error) {
+		return untilDisconnected(ctx, to, stalled, time.Second, func(_ context.Context, conn net.Conn) error {
+			if _, err := io.WriteString(conn, beginnings[to.Serves]); err == nil {
 				_, _ = io.Copy(io.Discard, conn)
 			}
-		})
+			return nil
+		}, begun)
 	}
 }
 
 // slowLoris sends headers a byte at a time, so that something always happens.
-func slowLoris(ctx context.Context, addr string) (int, error) {
-	return hold(ctx, addr, stalled, func(ctx context.Context, conn net.Conn) {
+func slowLoris(ctx context.Context, to target, begun func()) (int, error) {
+	return untilDisconnected(ctx, to, stalled, time.Second, func(ctx context.Context, conn net.Conn) error {
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
@@ -420,52 +550,68 @@ func slowLoris(ctx context.Context, addr string) (int, error) {
 		}
 		conn.Close()
 		<-gone
-	})
+		return nil
+	}, begun)
 }
 
 // longHeaders sends one header for as long as it is taken.
-func longHeaders(ctx context.Context, addr string) (int, error) {
-	return hold(ctx, addr, 100, func(_ context.Context, conn net.Conn) {
+func longHeaders(ctx context.Context, to target, begun func()) (int, error) {
+	return untilDisconnected(ctx, to, 100, time.Second, func(_ context.Context, conn net.Conn) error {
 		_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: ")
 		for part := bytes.Repeat([]byte("x"), 4<<10); err == nil; {
 			_, err = conn.Write(part)
 		}
-	})
+		return nil
+	}, begun)
 }
 
-// hold has many connections at once, each replaced when it ends. It goes on
-// until ctx ends and at least a few have been closed by the server, or until it
-// is clear that none will.
-func hold(ctx context.Context, addr string, connections int, use func(context.Context, net.Conn)) (int, error) {
-	const patience = 20 * time.Second
-	longer, stop := context.WithTimeout(context.WithoutCancel(ctx), floodTime()+patience)
+// untilDisconnected has many connections at once, each replaced within pause
+// when it ends. It goes on until ctx ends and, if so ordered, at least one has
+// been closed by the server. connected is called when all have been made once.
+func untilDisconnected(ctx context.Context, to target, connections int, pause time.Duration, use func(context.Context, net.Conn) error, connected func()) (int, error) {
+	longer, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var disconnected atomic.Int32
+	var disconnected, made atomic.Int32
 	var all sync.WaitGroup
+	errs := make(chan error, connections)
 	for range connections {
 		all.Go(func() {
-			for longer.Err() == nil {
-				conn, err := net.Dial("tcp", addr)
+			for first := true; longer.Err() == nil; {
+				conn, err := to.dial()
 				if err != nil {
 					wait(longer, 100*time.Millisecond)
 					continue
 				}
+				if first && int(made.Add(1)) == connections {
+					connected()
+				}
+				first = false
 				end := context.AfterFunc(longer, func() { conn.Close() })
-				use(longer, conn)
+				err = use(longer, conn)
 				end()
 				conn.Close()
+				if err != nil {
+					errs <- err
+					return
+				}
 				if longer.Err() == nil {
 					disconnected.Add(1)
 				}
-				wait(longer, time.Duration(rand.IntN(1000))*time.Millisecond)
+				wait(longer, pause/2+rand.N(pause))
 			}
 		})
 	}
 	<-ctx.Done()
-	for disconnected.Load() == 0 && longer.Err() == nil {
+	deadline := time.Now().Add(patience)
+	for to.Until && disconnected.Load() == 0 && time.Now().Before(deadline) {
 		wait(longer, 10*time.Millisecond)
 	}
 	stop()
 	all.Wait()
-	return int(disconnected.Load()), nil
+	select {
+	case err := <-errs:
+		return 0, err
+	default:
+		return int(disconnected.Load()), nil
+	}
 }

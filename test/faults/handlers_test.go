@@ -30,8 +30,8 @@ import (
 )
 
 const (
-	messagesPerMethod = 200
-	requestsPerRoute  = 60
+	messagesPerMethod = 100
+	requestsPerRoute  = 40
 )
 
 // harmless are the codes by which a service tells a client its mistake, or what
@@ -100,7 +100,7 @@ func TestAnyMessage(t *testing.T) {
 }
 
 // methods are all methods of the contracts.
-func methods(t *testing.T) []protoreflect.MethodDescriptor {
+func methods(t testing.TB) []protoreflect.MethodDescriptor {
 	t.Helper()
 	var all []protoreflect.MethodDescriptor
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
@@ -287,8 +287,11 @@ func anyRequest(t *testing.T, server *octavo, random generator) {
 		{"GET", "/"}, {"GET", "/fantasy"}, {"GET", "/book/{id}"}, {"GET", "/book/{id}/{text}"}, {"POST", "/book/{id}/rate"},
 		{"POST", "/book/{id}/shelf"}, {"GET", "/reader"}, {"POST", "/reader"}, {"GET", "/me"}, {"GET", "/search"}, {"GET", "/how"},
 		{"GET", "/{text}"}, {"DELETE", "/book/{id}"}, {"POST", "/{text}"}, {"HEAD", "/book/{id}"},
+		{"GET", "/api/v1/recommendations"}, {"GET", "/api/v1/books/{id}"}, {"GET", "/api/v1/books/{text}"}, {"GET", "/api/v1/search"},
+		{"GET", "/api/v1/categories/{text}"}, {"GET", "/api/v1/categories/fantasy"}, {"GET", "/api/v1/openapi.json"}, {"GET", "/api/{text}"},
+		{"POST", "/api/v1/search"},
 	}
-	names := []string{"q", "after", "from", "simulated", "imported", "rating", "shelf", "reader", "token", "limit", "category", "x"}
+	names := []string{"q", "after", "from", "simulated", "imported", "rating", "shelf", "reader", "token", "limit", "category", "x", "strategy", "recent", "page_token"}
 	words := []string{"want", "reading", "finished", "removed", "none", "new", "row", "4.5", "NaN", "-0.5", "0x1p-2", "%", "%zz", "%ff%fe", ";"}
 	statuses := map[int]int{}
 	for _, route := range routes {

@@ -2,8 +2,11 @@ package faults
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +18,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/octavo-books/octavo/chassis/chassistest"
 )
 
 // octavo is a running program with the demo library.
@@ -23,6 +31,7 @@ type octavo struct {
 	output    *output
 	command   *exec.Cmd
 	ended     chan error
+	client    *tls.Config // how its clients connect; nil without TLS
 }
 
 // program is the one octavo of all tests, which is started by the first that
@@ -30,11 +39,22 @@ type octavo struct {
 var program struct {
 	once    sync.Once
 	folder  string
+	binary  string
 	running *octavo
 	err     error
 }
 
+// long has the measurements take as long as their figures need to mean much.
+var long = flag.Bool("long", false, "measure for minutes instead of seconds")
+
 func TestMain(m *testing.M) {
+	if order := os.Getenv(abuserVariable); order != "" {
+		if err := beAbuser(order); err != nil {
+			fmt.Fprintln(os.Stderr, "abuse:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if program.running != nil {
 		if err := program.running.stop(); err != nil {
@@ -54,7 +74,10 @@ func startOctavo(t *testing.T) *octavo {
 	t.Helper()
 	program.once.Do(func() {
 		if program.folder, program.err = os.MkdirTemp("", "octavo-faults-"); program.err == nil {
-			program.running, program.err = start(program.folder)
+			program.binary, program.err = build(program.folder)
+		}
+		if program.err == nil {
+			program.running, program.err = start(program.binary, program.folder)
 		}
 	})
 	if program.err != nil {
@@ -63,18 +86,59 @@ func startOctavo(t *testing.T) *octavo {
 	return program.running
 }
 
-// start builds octavo and runs it until it is ready.
-func start(folder string) (*octavo, error) {
-	binary, addresses := filepath.Join(folder, "octavo"), filepath.Join(folder, "addresses.json")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/octavo")
-	build.Dir = "../.."
-	if said, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build octavo: %w\n%s", err, said)
+// startSecureOctavo is another one, which ends with the test, with TLS on all
+// ports for users.
+func startSecureOctavo(t *testing.T) *octavo {
+	t.Helper()
+	startOctavo(t) // builds it
+	authority := chassistest.NewAuthority(t)
+	o, err := start(program.binary, t.TempDir(),
+		"--tls-dir", authority.Issue(chassistest.Certificate{Identity: "octavo"}).Dir(t),
+		"--http-tls-dir", authority.Issue(chassistest.Certificate{}).Dir(t))
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := o.stop(); err != nil {
+			t.Errorf("stop octavo: %v\n%s", err, o.output)
+		}
+	})
+	files := authority.Issue(chassistest.Certificate{Identity: "client"})
+	pair, err := tls.X509KeyPair(files.Certificate, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.client = &tls.Config{RootCAs: x509.NewCertPool(), Certificates: []tls.Certificate{pair}}
+	o.client.RootCAs.AppendCertsFromPEM(authority.Bundle())
+	return o
+}
+
+// credentials are those of its clients over gRPC.
+func (o *octavo) credentials() credentials.TransportCredentials {
+	if o.client == nil {
+		return insecure.NewCredentials()
+	}
+	return credentials.NewTLS(o.client)
+}
+
+// build makes the program in a folder.
+func build(folder string, flags ...string) (string, error) {
+	binary := filepath.Join(folder, "octavo")
+	command := exec.Command("go", append(append([]string{"build"}, flags...), "-o", binary, "./cmd/octavo")...)
+	command.Dir = "../.."
+	if said, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build octavo: %w\n%s", err, said)
+	}
+	return binary, nil
+}
+
+// start runs octavo with its data in a folder until it is ready.
+func start(binary, folder string, more ...string) (*octavo, error) {
+	addresses := filepath.Join(folder, "addresses.json")
 	o := &octavo{output: &output{}, ended: make(chan error, 1)}
-	o.command = exec.Command(binary, "serve", "--data-dir", filepath.Join(folder, "data"), "--addresses-file", addresses,
+	o.command = exec.Command(binary, append([]string{"serve", "--data-dir", filepath.Join(folder, "data"), "--addresses-file", addresses,
 		"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
-		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-level", "warn")
+		"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-level", "warn"}, more...)...)
 	o.command.Stdout, o.command.Stderr = o.output, o.output
 	if err := o.command.Start(); err != nil {
 		return nil, err
