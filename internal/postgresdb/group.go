@@ -140,7 +140,7 @@ func (g *Group[In, Out]) update(group []request[In, Out]) (out []Out, err error)
 	})
 	if err != nil && ctx.Err() != nil {
 		// No caller's deadline, but that of the group.
-		err = fault.Wrap(fault.Unavailable, fmt.Errorf("commit a group: %v", err), "the database does not answer; try again")
+		err = fault.Wrap(fault.Unavailable, fmt.Errorf("commit a group: %w", err), "the database does not answer; try again")
 	}
 	return out, err
 }

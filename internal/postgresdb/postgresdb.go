@@ -80,13 +80,11 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if conn.ConnectTimeout == 0 || conn.ConnectTimeout > connectTimeout {
 		conn.ConnectTimeout = connectTimeout
 	}
-	for name, value := range map[string]string{
+	maps.Copy(conn.RuntimeParams, map[string]string{
 		"search_path":                         pgx.Identifier{c.Schema}.Sanitize() + ", public",
 		"lock_timeout":                        fmt.Sprint(lockTimeout.Milliseconds()),
 		"idle_in_transaction_session_timeout": fmt.Sprint(idleTimeout.Milliseconds()),
-	} {
-		conn.RuntimeParams[name] = value
-	}
+	})
 	maps.Copy(conn.RuntimeParams, c.Settings)
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "octavo " + c.Schema

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -220,11 +221,7 @@ func execute(url, statements string) error {
 func (s *Server) Database(t testing.TB, options ...string) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	statement := "CREATE DATABASE " + name
-	for _, o := range options {
-		statement += " " + o
-	}
-	s.Execute(t, statement)
+	s.Execute(t, "CREATE DATABASE "+name+" "+strings.Join(options, " "))
 	return s.url(name)
 }
 
