@@ -45,6 +45,9 @@ const (
 	NotInterested
 	Bought
 	Removed
+	// Erased is the last that the log has of a reader, and the only thing. It is
+	// about no book, and only a store writes it.
+	Erased
 )
 
 // Interaction is one thing that a reader did with a book.
@@ -96,7 +99,7 @@ func (e Effect) Then(i Interaction) (Effect, bool) {
 
 // Log is a part of the log.
 type Log struct {
-	Interactions []Interaction // in the order of their positions, without ClientID
+	Interactions []Interaction // in the order of their positions, without ClientID; gaps are where some were erased
 	Position     int64         // of the last of them, or where the part began
 	Head         int64         // of the last interaction there is
 }
@@ -127,6 +130,10 @@ type Store interface {
 	// none, last changed first: in the order of the log, whatever the clocks
 	// of clients and servers said.
 	Shelf(ctx context.Context, reader int32, books []int32, limit int) ([]Entry, error)
+	// Erase deletes a reader, the shelves and all interactions, and appends an
+	// Erased to the log, all or nothing. The id is not given again. A reader that
+	// does not exist, or not any more, is a NotFound fault.
+	Erase(ctx context.Context, id int32, at time.Time) (position int64, err error)
 	// Log returns the next part of the log after a position. A position beyond
 	// the end is a Conflict.
 	Log(ctx context.Context, after int64, limit int) (Log, error)

@@ -32,6 +32,7 @@ type Server struct {
 
 	store     Store
 	accepted  [Removed + 1]prometheus.Counter // interactions by kind
+	erased    prometheus.Counter
 	log       *slog.Logger
 	stop      chan struct{}
 	heartbeat time.Duration
@@ -41,6 +42,9 @@ type Server struct {
 // NewServer makes a server over a store.
 func NewServer(store Store, log *slog.Logger) *Server {
 	s := &Server{store: store, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat, clock: time.Now}
+	s.erased = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "octavo_readers_erased_total", Help: "Readers who were erased for good.",
+	})
 	for kind := View; kind <= Removed; kind++ {
 		name := strings.ToLower(strings.TrimPrefix(readersv1.InteractionKind(kind).String(), "INTERACTION_KIND_"))
 		s.accepted[kind] = prometheus.NewCounter(prometheus.CounterOpts{
@@ -58,8 +62,9 @@ func (s *Server) Measure(registry prometheus.Registerer) {
 		registry.MustRegister(s.accepted[kind])
 	}
 	registry.MustRegister(
+		s.erased,
 		s.gauge("octavo_readers", "Readers there are, visitors included.", s.store.Size),
-		s.gauge("octavo_interactions", "Interactions in the log.", func(ctx context.Context) (int64, error) {
+		s.gauge("octavo_interactions", "Interactions that were put in the log, erased ones included.", func(ctx context.Context) (int64, error) {
 			log, err := s.store.Log(ctx, 0, 0)
 			return log.Head, err
 		}),
@@ -194,6 +199,16 @@ func (s *Server) ListShelf(ctx context.Context, req *readersv1.ListShelfRequest)
 		resp.Entries[i] = entryToProto(e)
 	}
 	return resp, nil
+}
+
+// EraseReader implements the contract.
+func (s *Server) EraseReader(ctx context.Context, req *readersv1.EraseReaderRequest) (*readersv1.EraseReaderResponse, error) {
+	position, err := s.store.Erase(ctx, req.GetReaderId(), s.now())
+	if err != nil {
+		return nil, err
+	}
+	s.erased.Inc()
+	return &readersv1.EraseReaderResponse{Position: position}, nil
 }
 
 // WatchInteractions implements the contract.

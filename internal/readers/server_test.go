@@ -108,6 +108,47 @@ func near(t *testing.T, what string, got *timestamppb.Timestamp) {
 	}
 }
 
+// A follower that was there hears of it, and one that starts from 0 never sees
+// what the reader did.
+func TestEraseReader(t *testing.T) {
+	client := serve(t)
+	gone, stays := create(t, client), create(t, client)
+	live := watch(t, client, 0)
+	if first, err := live.Recv(); err != nil || len(first.GetInteractions()) > 0 {
+		t.Fatalf("first message %v, %v", first, err)
+	}
+	record(t, client, want(gone, 1), want(stays, 2), want(gone, 3))
+	erased, err := client.EraseReader(within(t), &readersv1.EraseReaderRequest{ReaderId: gone})
+	if err != nil || erased.GetPosition() != 4 {
+		t.Fatalf("EraseReader = %v, %v; want position 4", erased, err)
+	}
+	for last := (&readersv1.Interaction{}); last.GetPosition() < 4; {
+		page, err := live.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = page.GetInteractions()[len(page.GetInteractions())-1]
+		if last.GetPosition() == 4 && (last.GetKind() != readersv1.InteractionKind_INTERACTION_KIND_ERASED || last.GetReaderId() != gone || last.GetBookId() != 0) {
+			t.Errorf("the follower is told %v", last)
+		}
+	}
+	page, err := watch(t, client, 0).Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := page.GetInteractions(); len(got) != 2 || got[0].GetReaderId() != stays || got[1].GetPosition() != 4 || page.GetHead() != 4 {
+		t.Errorf("a new follower sees %v", page)
+	}
+	_, err = client.EraseReader(within(t), &readersv1.EraseReaderRequest{ReaderId: gone})
+	wantCode(t, err, codes.NotFound)
+	_, err = client.RecordInteractions(within(t), &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{want(gone, 1)}})
+	wantCode(t, err, codes.NotFound)
+	tombstone := want(stays, 1)
+	tombstone.Kind = readersv1.InteractionKind_INTERACTION_KIND_ERASED
+	_, err = client.RecordInteractions(within(t), &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{tombstone}})
+	wantCode(t, err, codes.InvalidArgument)
+}
+
 func TestReaders(t *testing.T) {
 	client := serve(t)
 	made, err := client.CreateReader(within(t), &readersv1.CreateReaderRequest{DisplayName: "Noor"})
@@ -201,10 +242,13 @@ func TestInteractionsAndReadersAreCounted(t *testing.T) {
 	}); err == nil {
 		t.Error("an unknown reader was recorded")
 	}
+	if _, err := client.EraseReader(within(t), &readersv1.EraseReaderRequest{ReaderId: create(t, client)}); err != nil {
+		t.Fatal(err)
+	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP octavo_interactions Interactions in the log.
+# HELP octavo_interactions Interactions that were put in the log, erased ones included.
 # TYPE octavo_interactions gauge
-octavo_interactions 2
+octavo_interactions 3
 # HELP octavo_interactions_accepted_total Interactions that are in the log for certain, by kind. One that was sent again counts again.
 # TYPE octavo_interactions_accepted_total counter
 octavo_interactions_accepted_total{kind="bought"} 0
@@ -219,6 +263,9 @@ octavo_interactions_accepted_total{kind="want"} 2
 # HELP octavo_readers Readers there are, visitors included.
 # TYPE octavo_readers gauge
 octavo_readers 1
+# HELP octavo_readers_erased_total Readers who were erased for good.
+# TYPE octavo_readers_erased_total counter
+octavo_readers_erased_total 1
 `)); err != nil {
 		t.Error(err)
 	}

@@ -178,7 +178,11 @@ func (s *service) followLog(ctx context.Context, client readersv1.ReadersService
 		apply: func(p *readersv1.WatchInteractionsResponse) {
 			histories := s.histories.Load()
 			for _, i := range p.GetInteractions() {
-				histories.apply(eventFrom(i))
+				if i.GetKind() == readersv1.InteractionKind_INTERACTION_KIND_ERASED {
+					histories.erase(i.GetReaderId())
+				} else if kind, known := recommender.KindOf(i.GetKind()); known {
+					histories.apply(eventFrom(i, kind))
+				}
 			}
 		},
 		restart: func() { s.histories.Store(newHistories()) },
@@ -186,11 +190,11 @@ func (s *service) followLog(ctx context.Context, client readersv1.ReadersService
 }
 
 // eventFrom reads one line of the log.
-func eventFrom(i *readersv1.Interaction) recommender.Event {
+func eventFrom(i *readersv1.Interaction, kind recommender.Kind) recommender.Event {
 	return recommender.Event{
 		Reader: i.GetReaderId(),
 		Book:   i.GetBookId(),
-		Kind:   recommender.Kind(i.GetKind()),
+		Kind:   kind,
 		Value:  i.GetValue(),
 		Time:   i.GetOccurredAt().GetSeconds(),
 	}

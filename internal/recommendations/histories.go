@@ -70,6 +70,18 @@ func (h *histories) apply(e recommender.Event) {
 	h.entries.Add(1)
 }
 
+// erase forgets a reader.
+func (h *histories) erase(reader int32) {
+	shard := h.shard(reader)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if own, known := shard.byReader[reader]; known {
+		delete(shard.byReader, reader)
+		h.readers.Add(-1)
+		h.entries.Add(-int64(len(own)))
+	}
+}
+
 // insert puts e behind all entries that are not later. It grows in small
 // steps: there are millions of histories, and most of them have stopped
 // growing.

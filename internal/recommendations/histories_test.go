@@ -71,6 +71,23 @@ func TestHistoriesOfUnknownReadersAreEmpty(t *testing.T) {
 	}
 }
 
+func TestErasedHistoriesAreForgotten(t *testing.T) {
+	h := newHistories()
+	for reader := range int32(200) {
+		h.apply(recommender.Event{Reader: reader, Book: 1, Kind: recommender.Finished})
+		h.apply(recommender.Event{Reader: reader, Book: 2, Kind: recommender.Want})
+	}
+	h.erase(70)
+	h.erase(70)
+	h.erase(1000)
+	if readers, entries := h.readers.Load(), h.entries.Load(); readers != 199 || entries != 398 {
+		t.Errorf("%d readers with %d entries, want 199 with 398", readers, entries)
+	}
+	if gone, next := h.appendTo(nil, 70), h.appendTo(nil, 70+64); len(gone) != 0 || len(next) != 2 {
+		t.Errorf("the erased reader has %v, the next in the shard %v", gone, next)
+	}
+}
+
 func TestEventsOutOfRangeAreBounded(t *testing.T) {
 	h := newHistories()
 	h.apply(recommender.Event{Reader: 1, Book: 1, Kind: recommender.Rating, Value: 1e30, Time: -5})

@@ -25,6 +25,12 @@ const (
 	Removed       Kind = 9 // took all of that back
 )
 
+// KindOf is the kind of a number in the log, and whether there is one: a log has
+// numbers that say nothing about a book, and those of newer contracts.
+func KindOf[N ~int32](number N) (Kind, bool) {
+	return Kind(number), number >= N(View) && number <= N(Removed)
+}
+
 // Event is one line of the log.
 type Event struct {
 	Reader, Book int32

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -33,6 +34,9 @@ const (
 	// A commit waits for the disk. Writes that arrive meanwhile share the next
 	// one, so long as making them takes no longer than this.
 	groupTime = 10 * time.Millisecond
+	// Files are rewritten this often at most, and only up to this size, in bytes.
+	scrubInterval = time.Minute
+	vacuumSize    = 100 << 20
 )
 
 // DB is one database: a pool of connections that read, and one that writes.
@@ -45,6 +49,7 @@ type DB struct {
 
 	changed feed.Signal
 	writes  chan write
+	unclean atomic.Bool // Scrub was called, and it is not done
 	stop    context.CancelFunc
 	stopped <-chan struct{}
 	tasks   sync.WaitGroup
@@ -89,7 +94,8 @@ func (d *DB) open(ctx context.Context, path string, migrations fs.FS) error {
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},
 		"_txlock":       {"immediate"},
-		"_pragma":       {"cache_size(-8000)"},
+		// What is deleted is overwritten with zeros.
+		"_pragma": {"cache_size(-8000)", "secure_delete(1)"},
 	}
 	name := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?"
 	var err error
@@ -141,6 +147,7 @@ func migrate(ctx context.Context, db *sql.DB, migrations fs.FS) error {
 func (d *DB) Close() error {
 	d.stop()
 	d.tasks.Wait()
+	d.scrub(context.Background())
 	return d.close()
 }
 
@@ -178,6 +185,43 @@ func (d *DB) Update(ctx context.Context, change func(*sql.Tx) error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Scrub has all bytes of what was deleted before taken from the files, within
+// seconds, or when the last time was less than a minute ago within a minute, and
+// at the latest by Close. Deleting overwrites rows where they were last, and
+// copies of some stay in the free room of pages that were split before; they
+// go with a VACUUM. A database of more than 100 MB, which that would keep from
+// being written to for longer than callers wait, is left with those copies until
+// an operator makes it.
+func (d *DB) Scrub() { d.unclean.Store(true) }
+
+func (d *DB) scrub(ctx context.Context) {
+	if !d.unclean.Swap(false) {
+		return
+	}
+	if err := d.rewrite(ctx); err != nil {
+		d.unclean.Store(true) // somebody is in the way, or the disk is full
+	}
+}
+
+func (d *DB) rewrite(ctx context.Context) error {
+	var size int64
+	if err := d.Write.QueryRowContext(ctx, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&size); err != nil {
+		return err
+	}
+	if size <= vacuumSize {
+		if _, err := d.Write.ExecContext(ctx, "VACUUM"); err != nil {
+			return err
+		}
+	}
+	// The log is brought into the database and cut off.
+	var busy, frames, moved int
+	err := d.Write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved)
+	if err == nil && busy != 0 {
+		err = errors.New("the log is being read")
+	}
+	return err
 }
 
 // commitGroups is the only writer.
@@ -263,7 +307,7 @@ func protect(tx *sql.Tx, change func(*sql.Tx) error) (err error) {
 }
 
 // poll wakes the followers when another connection has committed, which may be
-// that of another process.
+// that of another process, and scrubs the files.
 func (d *DB) poll(ctx context.Context) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
@@ -273,6 +317,7 @@ func (d *DB) poll(ctx context.Context) {
 			_ = conn.Close()
 		}
 	}()
+	var scrubbed time.Time
 	for seen := int64(-1); ; {
 		var version int64
 		var err error
@@ -292,6 +337,10 @@ func (d *DB) poll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		if d.unclean.Load() && time.Since(scrubbed) > scrubInterval {
+			d.scrub(ctx)
+			scrubbed = time.Now()
 		}
 	}
 }

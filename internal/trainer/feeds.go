@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
@@ -89,7 +90,8 @@ func readCatalogue(ctx context.Context, c Config) ([]recommender.Book, error) {
 	return books, err
 }
 
-// readLog returns the events of the log up to a position, or up to its end for 0.
+// readLog returns the events of the log up to a position, or up to its end for
+// 0, without those of readers who were erased while it was read.
 func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -98,15 +100,23 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 		return nil, 0, err
 	}
 	var events []recommender.Event
+	erased := make(map[int32]bool)
 	position, err := readFeed(c.Progress, StageLog, until, feed.Recv, func(p *readersv1.WatchInteractionsResponse) {
 		for _, i := range p.GetInteractions() {
 			if until > 0 && i.GetPosition() > until {
 				continue
 			}
+			if i.GetKind() == readersv1.InteractionKind_INTERACTION_KIND_ERASED {
+				erased[i.GetReaderId()] = true
+			}
+			kind, known := recommender.KindOf(i.GetKind())
+			if !known {
+				continue
+			}
 			events = append(events, recommender.Event{
 				Reader: i.GetReaderId(),
 				Book:   i.GetBookId(),
-				Kind:   recommender.Kind(i.GetKind()),
+				Kind:   kind,
 				Value:  i.GetValue(),
 				Time:   i.GetOccurredAt().GetSeconds(),
 			})
@@ -114,6 +124,9 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 	})
 	if until > 0 {
 		position = until
+	}
+	if len(erased) > 0 {
+		events = slices.DeleteFunc(events, func(e recommender.Event) bool { return erased[e.Reader] })
 	}
 	return events, position, err
 }

@@ -1,12 +1,14 @@
 package trainer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -158,6 +160,55 @@ func TestRunIsDeterministic(t *testing.T) {
 	}
 	if first.Version != second.Version || first.Name == second.Name {
 		t.Errorf("%s is %s, %s is %s", first.Name, first.Version, second.Name, second.Version)
+	}
+}
+
+// A model after an erasure is, byte for byte, the one that never saw the
+// reader: of a log that the reader is gone from, and of one that was being read
+// when it happened.
+func TestRunLeavesErasedReadersOut(t *testing.T) {
+	erased := &readersv1.Interaction{
+		Position: readers*each + 1, ReaderId: 7, Kind: readersv1.InteractionKind_INTERACTION_KIND_ERASED,
+	}
+	newer := &readersv1.Interaction{
+		Position: readers*each + 2, ReaderId: 1, Kind: readersv1.InteractionKind(266),
+	}
+	of := func(lines func([]*readersv1.Interaction) []*readersv1.Interaction) []byte {
+		w := newWorld(t)
+		w.putBooks()
+		w.record()
+		w.readers.Replace(lines(w.readers.Lines())...)
+		result, err := trainer.Run(t.Context(), w.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, path, err := w.models.Current(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d readers, model %s", result.Readers, result.Version)
+		return file
+	}
+	never := of(func(lines []*readersv1.Interaction) []*readersv1.Interaction {
+		for i, line := range lines {
+			if line.GetReaderId() == 7 {
+				// A line that says nothing keeps the length.
+				lines[i] = newer
+			}
+		}
+		return append(lines, newer, newer)
+	})
+	read := of(func(lines []*readersv1.Interaction) []*readersv1.Interaction { return append(lines, erased, newer) })
+	if !bytes.Equal(read, never) {
+		t.Error("the model differs from one that never saw the reader")
+	}
+	with := of(func(lines []*readersv1.Interaction) []*readersv1.Interaction { return append(lines, newer, newer) })
+	if bytes.Equal(with, never) {
+		t.Error("the model is the same with the reader, so that this test shows nothing")
 	}
 }
 

@@ -254,6 +254,34 @@ func TestRecommendationsFollowRealServices(t *testing.T) {
 		click(reader + 1)
 	}
 
+	const gone = 150
+	history := func() int32 {
+		response, err := c.recommendations.Recommend(t.Context(), &recommendationsv1.RecommendRequest{ReaderId: gone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.GetHistorySize()
+	}
+	if history() != 8 {
+		t.Fatalf("reader %d has a history of %d", gone, history())
+	}
+	asked := time.Now()
+	erased, err := c.readers.EraseReader(t.Context(), &readersv1.EraseReaderRequest{ReaderId: gone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the erased reader is a stranger", func() bool { return history() == 0 })
+	// A second is the promise; a machine with much else to do is given more.
+	if took := time.Since(asked); took > 5*time.Second {
+		t.Errorf("forgotten after %v", took)
+	} else {
+		t.Logf("forgotten after %v", took)
+	}
+	again, err := trainer.Run(t.Context(), trainer.Config{Catalog: c.catalog, Readers: c.readers, Models: models, Log: quiet})
+	if err != nil || again.Readers != people-1 || again.Position != erased.GetPosition() {
+		t.Errorf("trained on %d readers up to %d, %v; want one less than %d up to %d", again.Readers, again.Position, err, people, erased.GetPosition())
+	}
+
 	for round := range int32(3) {
 		catalogProcess.stop()
 		readersProcess.stop()

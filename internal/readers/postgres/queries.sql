@@ -14,21 +14,39 @@ SELECT * FROM readers WHERE id > @after ORDER BY id LIMIT @most;
 -- name: ListReadersOfOrigin :many
 SELECT * FROM readers WHERE origin = @origin AND id > @after ORDER BY id LIMIT @most;
 
--- name: IDsTaken :many
+-- name: ReaderIDs :many
 SELECT id FROM readers WHERE id = ANY(@ids::integer[]);
 
+-- An id that the log names is or was that of a reader, and is given once.
+
+-- name: IDsTaken :many
+SELECT wanted.id::integer FROM (SELECT unnest(@ids::integer[]) AS id) AS wanted
+WHERE EXISTS (SELECT 1 FROM readers WHERE readers.id = wanted.id)
+    OR EXISTS (SELECT 1 FROM interactions WHERE interactions.reader_id = wanted.id);
+
 -- name: LastID :one
-SELECT coalesce(max(id), 0)::bigint FROM readers;
+SELECT greatest(
+    (SELECT max(id) FROM readers),
+    (SELECT max(reader_id) FROM interactions),
+    0
+)::bigint;
 
 -- name: FreeID :one
 SELECT coalesce((
     SELECT r.id + 1 FROM readers AS r
     WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+        AND NOT EXISTS (SELECT 1 FROM interactions WHERE interactions.reader_id = r.id + 1)
     ORDER BY r.id LIMIT 1
 ), 0)::bigint;
 
 -- name: InsertReader :batchexec
 INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: DeleteReader :execrows
+DELETE FROM readers WHERE id = $1;
+
+-- name: DeleteInteractions :exec
+DELETE FROM interactions WHERE reader_id = $1;
 
 -- name: Interactions :many
 SELECT * FROM interactions WHERE position > @after ORDER BY position LIMIT @most;

@@ -93,7 +93,7 @@ func checkReaders(ctx context.Context, q *db.Queries, calls [][]readers.Interact
 			}
 		}
 	}
-	found, err := q.IDsTaken(ctx, ids)
+	found, err := q.ReaderIDs(ctx, ids)
 	if err != nil {
 		return fmt.Errorf("find the readers: %w", err)
 	}

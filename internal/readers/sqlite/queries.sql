@@ -16,18 +16,34 @@ SELECT count(*) FROM readers;
 -- name: CountReaders :one
 SELECT CAST(count(*) AS INTEGER) FROM readers WHERE id IN (sqlc.slice('ids'));
 
+-- An id that the log names is or was that of a reader, and is given once.
+
+-- name: IDTaken :one
+SELECT CAST(EXISTS (SELECT 1 FROM readers WHERE id = sqlc.arg(id))
+    OR EXISTS (SELECT 1 FROM interactions WHERE reader_id = sqlc.arg(id)) AS INTEGER);
+
 -- name: LastID :one
-SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM readers;
+SELECT CAST(max(
+    coalesce((SELECT max(id) FROM readers), 0),
+    coalesce((SELECT max(reader_id) FROM interactions), 0)
+) AS INTEGER);
 
 -- name: FreeID :one
 SELECT CAST(coalesce((
     SELECT r.id + 1 FROM readers AS r
     WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+        AND NOT EXISTS (SELECT 1 FROM interactions WHERE reader_id = r.id + 1)
     ORDER BY r.id LIMIT 1
 ), 0) AS INTEGER);
 
 -- name: InsertReader :exec
 INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: DeleteReader :execrows
+DELETE FROM readers WHERE id = ?;
+
+-- name: DeleteInteractions :exec
+DELETE FROM interactions WHERE reader_id = ?;
 
 -- name: Head :one
 SELECT CAST(coalesce(max(position), 0) AS INTEGER) FROM interactions;

@@ -151,7 +151,7 @@ func (s *Store) Import(ctx context.Context, batch []readers.Reader) (ids []int32
 
 func (s *Store) importReaders(ctx context.Context, q *db.Queries, batch []readers.Reader) (given []int32, created int32, err error) {
 	choose := ids.Chooser{
-		Taken: func(id int32) (bool, error) { n, err := q.CountReaders(ctx, []int32{id}); return n > 0, err },
+		Taken: func(id int32) (bool, error) { taken, err := q.IDTaken(ctx, id); return taken != 0, err },
 		Last:  func() (int64, error) { return q.LastID(ctx) },
 		Free:  func() (int64, error) { return q.FreeID(ctx) },
 	}

@@ -70,7 +70,7 @@ func TestOldShelvesAreInTheOrderOfTheirLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DELETE FROM goose_db_version WHERE version_id = 2"); err != nil {
+	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := open(t, path).Shelf(t.Context(), id, nil, 10)
@@ -111,6 +111,81 @@ func TestAcknowledgedIsOnDisk(t *testing.T) {
 	}
 	if _, recorded, err := after.Record(t.Context(), []readers.Interaction{in}); err != nil || recorded != 0 {
 		t.Errorf("sent again after the kill: %d recorded, %v", recorded, err)
+	}
+}
+
+// The files hold nothing that tells of an erased reader, but the id, and what
+// they hold of others is whole.
+func TestErasedIsNotInTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "readers.db"))
+	// Large numbers are kept as their four bytes, big-endian.
+	const firstBook = 0x6b7a0000
+	secrets := []string{"Zenobia", "their-own-key", "client-id-of-hers", "\x6b\x7a"}
+	var ids []int32
+	for i := range 20 {
+		imported, _, err := s.Import(t.Context(), []readers.Reader{{
+			Origin: readers.Imported, DisplayName: fmt.Sprint("Reader ", i), Source: "test", SourceID: fmt.Sprint(i), CreatedAt: time.Now(),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, imported...)
+	}
+	hers, _, err := s.Import(t.Context(), []readers.Reader{{
+		Origin: readers.Imported, DisplayName: secrets[0], Source: "test", SourceID: secrets[1], CreatedAt: time.Now(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range int32(100) {
+		var batch []readers.Interaction
+		for i, id := range ids {
+			batch = append(batch, readers.Interaction{Reader: id, Book: round*20 + int32(i) + 1, Kind: readers.Want, OccurredAt: time.Now(), ClientID: fmt.Sprint("other", round)})
+		}
+		for i := range int32(10) {
+			batch = append(batch, readers.Interaction{
+				Reader: hers[0], Book: firstBook + round*10 + i, Kind: readers.Finished, OccurredAt: time.Now(), ClientID: fmt.Sprint(secrets[2], round, i),
+			})
+		}
+		if _, _, err := s.Record(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := func() (found []string) {
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, secret := range secrets {
+				if n := strings.Count(string(content), secret); n > 0 {
+					found = append(found, fmt.Sprintf("%q is in %s %d times", secret, filepath.Base(file), n))
+				}
+			}
+		}
+		return found
+	}
+	if len(found()) < len(secrets) {
+		t.Fatalf("before: %q", found())
+	}
+	if _, err := s.Erase(t.Context(), hers[0], time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for len(found()) > 0 && time.Now().Before(deadline) {
+		<-time.After(10 * time.Millisecond)
+	}
+	if found := found(); len(found) > 0 {
+		t.Errorf("after: %q", found)
+	}
+	log, err := s.Log(t.Context(), 0, 10_000)
+	if err != nil || len(log.Interactions) != 2001 {
+		t.Errorf("the log has %d interactions, %v; want 2000 of others and the tombstone", len(log.Interactions), err)
 	}
 }
 

@@ -33,6 +33,8 @@ func Run(t *testing.T, open func(t *testing.T) readers.Store) {
 		"shelf order":        testShelfOrder,
 		"log":                testLog,
 		"log and writers":    testLogAndWriters,
+		"erase":              testErase,
+		"erased ids":         testErasedIDs,
 		"canceled":           testCanceled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -454,6 +456,93 @@ func testLogAndWriters(t *testing.T, s readers.Store) {
 		}
 	}
 	wait.Wait()
+}
+
+// What is left of an erased reader is one line at the end of the log.
+func testErase(t *testing.T, s readers.Store) {
+	ids := create(t, s, 2)
+	do := func(reader, book int32, kind readers.Kind) readers.Interaction {
+		return readers.Interaction{Reader: reader, Book: book, Kind: kind, OccurredAt: start, ClientID: fmt.Sprint(reader, book, kind)}
+	}
+	var sent []readers.Interaction
+	for book := int32(1); book <= 3; book++ {
+		sent = append(sent, do(ids[0], book, readers.View), do(ids[1], book, readers.Want), do(ids[0], book, readers.Finished))
+	}
+	record(t, s, sent...)
+	changed := s.Changed()
+	position, err := s.Erase(t.Context(), ids[0], at(1))
+	if err != nil || position != 10 {
+		t.Fatalf("Erase = %d, %v; want position 10", position, err)
+	}
+	select {
+	case <-changed:
+	case <-time.After(5 * time.Second):
+		t.Error("the commit woke nobody")
+	}
+
+	if _, err := s.Reader(t.Context(), ids[0]); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("Reader: %v, want NotFound", err)
+	}
+	if entries, err := s.Shelf(t.Context(), ids[0], nil, 10); err != nil || len(entries) > 0 {
+		t.Errorf("Shelf = %v, %v; want nothing", entries, err)
+	}
+	if _, _, err := s.Record(t.Context(), sent[:3]); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("Record: %v, want NotFound", err)
+	}
+	if _, err := s.Erase(t.Context(), ids[0], at(2)); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("Erase again: %v, want NotFound", err)
+	}
+	if _, err := s.Erase(t.Context(), math.MaxInt32, at(2)); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("Erase somebody who never was: %v, want NotFound", err)
+	}
+
+	tombstone := readers.Interaction{Position: 10, Reader: ids[0], Kind: readers.Erased, OccurredAt: at(1)}
+	var want []readers.Interaction
+	for i, in := range sent {
+		if in.Reader == ids[1] {
+			in.Position, in.ClientID = int64(i+1), ""
+			want = append(want, in)
+		}
+	}
+	equal(t, "log", readLog(t, s), append(want, tombstone))
+	part, err := s.Log(t.Context(), 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "Log over a gap", part, readers.Log{Interactions: want[1:], Position: 8, Head: 10})
+
+	if entries, err := s.Shelf(t.Context(), ids[1], nil, 10); err != nil || len(entries) != 3 {
+		t.Errorf("the other reader's shelf = %v, %v; want 3 books", entries, err)
+	}
+	if position, recorded := record(t, s, sent[1], do(ids[1], 9, readers.Want)); position != 11 || recorded != 1 {
+		t.Errorf("the other reader goes on at %d with %d recorded, want 11 and 1", position, recorded)
+	}
+}
+
+// The id of an erased reader, which a cookie somewhere may still have, is never
+// that of another.
+func testErasedIDs(t *testing.T, s readers.Store) {
+	ids := create(t, s, 3)
+	for _, id := range ids[1:] {
+		if _, err := s.Erase(t.Context(), id, start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "the next id", create(t, s, 1), []int32{4})
+	imported, _, err := s.Import(t.Context(), []readers.Reader{
+		{ID: ids[1], Origin: readers.Imported, Source: "g", SourceID: "a", CreatedAt: start},
+		{ID: math.MaxInt32, Origin: readers.Imported, Source: "g", SourceID: "b", CreatedAt: start},
+		{Origin: readers.Imported, Source: "g", SourceID: "c", CreatedAt: start},
+		{Origin: readers.Imported, Source: "g", SourceID: "d", CreatedAt: start},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "ids of an import", imported, []int32{5, math.MaxInt32, 6, 7})
+	next, err := s.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: start})
+	if err != nil || next == ids[1] || next == ids[2] {
+		t.Errorf("when the numbers have run out, the next id is %d, %v", next, err)
+	}
 }
 
 func testCanceled(t *testing.T, s readers.Store) {

@@ -105,21 +105,26 @@ const (
 	InteractionKind_INTERACTION_KIND_BOUGHT InteractionKind = 8
 	// Took the book off every shelf and withdrew its rating.
 	InteractionKind_INTERACTION_KIND_REMOVED InteractionKind = 9
+	// The reader is erased: what the log held of them before is gone, and whoever
+	// follows the log forgets it. It names no book and is the last there will be of
+	// the reader. Only in the feed.
+	InteractionKind_INTERACTION_KIND_ERASED InteractionKind = 10
 )
 
 // Enum value maps for InteractionKind.
 var (
 	InteractionKind_name = map[int32]string{
-		0: "INTERACTION_KIND_UNSPECIFIED",
-		1: "INTERACTION_KIND_VIEW",
-		2: "INTERACTION_KIND_CLICK",
-		3: "INTERACTION_KIND_WANT",
-		4: "INTERACTION_KIND_READING",
-		5: "INTERACTION_KIND_FINISHED",
-		6: "INTERACTION_KIND_RATING",
-		7: "INTERACTION_KIND_NOT_INTERESTED",
-		8: "INTERACTION_KIND_BOUGHT",
-		9: "INTERACTION_KIND_REMOVED",
+		0:  "INTERACTION_KIND_UNSPECIFIED",
+		1:  "INTERACTION_KIND_VIEW",
+		2:  "INTERACTION_KIND_CLICK",
+		3:  "INTERACTION_KIND_WANT",
+		4:  "INTERACTION_KIND_READING",
+		5:  "INTERACTION_KIND_FINISHED",
+		6:  "INTERACTION_KIND_RATING",
+		7:  "INTERACTION_KIND_NOT_INTERESTED",
+		8:  "INTERACTION_KIND_BOUGHT",
+		9:  "INTERACTION_KIND_REMOVED",
+		10: "INTERACTION_KIND_ERASED",
 	}
 	InteractionKind_value = map[string]int32{
 		"INTERACTION_KIND_UNSPECIFIED":    0,
@@ -132,6 +137,7 @@ var (
 		"INTERACTION_KIND_NOT_INTERESTED": 7,
 		"INTERACTION_KIND_BOUGHT":         8,
 		"INTERACTION_KIND_REMOVED":        9,
+		"INTERACTION_KIND_ERASED":         10,
 	}
 )
 
@@ -256,10 +262,11 @@ type Interaction struct {
 	Position int64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
 	// Chosen by the client; an interaction sent again with the same id is
 	// acknowledged and not recorded twice. Left empty in the feed.
-	Id       string          `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	ReaderId int32           `protobuf:"varint,3,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
-	BookId   int32           `protobuf:"varint,4,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
-	Kind     InteractionKind `protobuf:"varint,5,opt,name=kind,proto3,enum=octavo.readers.v1.InteractionKind" json:"kind,omitempty"`
+	Id       string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	ReaderId int32  `protobuf:"varint,3,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
+	BookId   int32  `protobuf:"varint,4,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
+	// A follower passes over a kind that it does not know.
+	Kind InteractionKind `protobuf:"varint,5,opt,name=kind,proto3,enum=octavo.readers.v1.InteractionKind" json:"kind,omitempty"`
 	// Stars, 0.5 to 5 in half steps, for a rating; 0 for all other kinds.
 	Value float32 `protobuf:"fixed32,6,opt,name=value,proto3" json:"value,omitempty"`
 	// When it happened; the time of recording when unset.
@@ -1018,6 +1025,95 @@ func (x *ListShelfResponse) GetEntries() []*ShelfEntry {
 	return nil
 }
 
+type EraseReaderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReaderId      int32                  `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseReaderRequest) Reset() {
+	*x = EraseReaderRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseReaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseReaderRequest) ProtoMessage() {}
+
+func (x *EraseReaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseReaderRequest.ProtoReflect.Descriptor instead.
+func (*EraseReaderRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EraseReaderRequest) GetReaderId() int32 {
+	if x != nil {
+		return x.ReaderId
+	}
+	return 0
+}
+
+type EraseReaderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log position of the interaction that tells followers to forget.
+	Position      int64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseReaderResponse) Reset() {
+	*x = EraseReaderResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseReaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseReaderResponse) ProtoMessage() {}
+
+func (x *EraseReaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseReaderResponse.ProtoReflect.Descriptor instead.
+func (*EraseReaderResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *EraseReaderResponse) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
 type WatchInteractionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Interactions after this position; 0 from the start.
@@ -1028,7 +1124,7 @@ type WatchInteractionsRequest struct {
 
 func (x *WatchInteractionsRequest) Reset() {
 	*x = WatchInteractionsRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1136,7 @@ func (x *WatchInteractionsRequest) String() string {
 func (*WatchInteractionsRequest) ProtoMessage() {}
 
 func (x *WatchInteractionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1149,7 @@ func (x *WatchInteractionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchInteractionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchInteractionsRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{15}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchInteractionsRequest) GetAfterPosition() int64 {
@@ -1065,7 +1161,8 @@ func (x *WatchInteractionsRequest) GetAfterPosition() int64 {
 
 type WatchInteractionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order they were committed, without gaps.
+	// In the order they were committed. None is left out but those of readers who
+	// have been erased since.
 	Interactions []*Interaction `protobuf:"bytes,1,rep,name=interactions,proto3" json:"interactions,omitempty"`
 	// Everything up to here has been sent. Give it as after_position to resume.
 	Position int64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
@@ -1079,7 +1176,7 @@ type WatchInteractionsResponse struct {
 
 func (x *WatchInteractionsResponse) Reset() {
 	*x = WatchInteractionsResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1188,7 @@ func (x *WatchInteractionsResponse) String() string {
 func (*WatchInteractionsResponse) ProtoMessage() {}
 
 func (x *WatchInteractionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1201,7 @@ func (x *WatchInteractionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchInteractionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchInteractionsResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{16}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchInteractionsResponse) GetInteractions() []*Interaction {
@@ -1140,14 +1237,14 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06source\x12%\n" +
 	"\tsource_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bsourceId\x129\n" +
 	"\n" +
-	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x87\x04\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x89\x04\n" +
 	"\vInteraction\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x03R\bposition\x12\x17\n" +
 	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x02id\x12$\n" +
 	"\treader_id\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\x12 \n" +
-	"\abook_id\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\x06bookId\x12B\n" +
-	"\x04kind\x18\x05 \x01(\x0e2\".octavo.readers.v1.InteractionKindB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12\x14\n" +
+	"\abook_id\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\x06bookId\x12D\n" +
+	"\x04kind\x18\x05 \x01(\x0e2\".octavo.readers.v1.InteractionKindB\f\xbaH\t\x82\x01\x06\x10\x01 \x00 \n" +
+	"R\x04kind\x12\x14\n" +
 	"\x05value\x18\x06 \x01(\x02R\x05value\x12;\n" +
 	"\voccurred_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt:\xe3\x01\xbaH\xdf\x01\x1a\xdc\x01\n" +
@@ -1191,7 +1288,11 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\vmax_results\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\n" +
 	"maxResults\"L\n" +
 	"\x11ListShelfResponse\x127\n" +
-	"\aentries\x18\x01 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\"J\n" +
+	"\aentries\x18\x01 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\":\n" +
+	"\x12EraseReaderRequest\x12$\n" +
+	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\"1\n" +
+	"\x13EraseReaderResponse\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x03R\bposition\"J\n" +
 	"\x18WatchInteractionsRequest\x12.\n" +
 	"\x0eafter_position\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rafterPosition\"\x8f\x01\n" +
 	"\x19WatchInteractionsResponse\x12B\n" +
@@ -1202,7 +1303,7 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ORIGIN_ANONYMOUS\x10\x01\x12\x14\n" +
 	"\x10ORIGIN_SIMULATED\x10\x02\x12\x13\n" +
-	"\x0fORIGIN_IMPORTED\x10\x03*\xbf\x02\n" +
+	"\x0fORIGIN_IMPORTED\x10\x03*\xdc\x02\n" +
 	"\x0fInteractionKind\x12 \n" +
 	"\x1cINTERACTION_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INTERACTION_KIND_VIEW\x10\x01\x12\x1a\n" +
@@ -1213,14 +1314,17 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x17INTERACTION_KIND_RATING\x10\x06\x12#\n" +
 	"\x1fINTERACTION_KIND_NOT_INTERESTED\x10\a\x12\x1b\n" +
 	"\x17INTERACTION_KIND_BOUGHT\x10\b\x12\x1c\n" +
-	"\x18INTERACTION_KIND_REMOVED\x10\t2\xe1\x05\n" +
+	"\x18INTERACTION_KIND_REMOVED\x10\t\x12\x1b\n" +
+	"\x17INTERACTION_KIND_ERASED\x10\n" +
+	"2\xc4\x06\n" +
 	"\x0eReadersService\x12_\n" +
 	"\fCreateReader\x12&.octavo.readers.v1.CreateReaderRequest\x1a'.octavo.readers.v1.CreateReaderResponse\x12[\n" +
 	"\tGetReader\x12#.octavo.readers.v1.GetReaderRequest\x1a$.octavo.readers.v1.GetReaderResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\vListReaders\x12%.octavo.readers.v1.ListReadersRequest\x1a&.octavo.readers.v1.ListReadersResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\rImportReaders\x12'.octavo.readers.v1.ImportReadersRequest\x1a(.octavo.readers.v1.ImportReadersResponse\"\x03\x90\x02\x02\x12v\n" +
 	"\x12RecordInteractions\x12,.octavo.readers.v1.RecordInteractionsRequest\x1a-.octavo.readers.v1.RecordInteractionsResponse\"\x03\x90\x02\x02\x12[\n" +
-	"\tListShelf\x12#.octavo.readers.v1.ListShelfRequest\x1a$.octavo.readers.v1.ListShelfResponse\"\x03\x90\x02\x01\x12p\n" +
+	"\tListShelf\x12#.octavo.readers.v1.ListShelfRequest\x1a$.octavo.readers.v1.ListShelfResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vEraseReader\x12%.octavo.readers.v1.EraseReaderRequest\x1a&.octavo.readers.v1.EraseReaderResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x01B@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
 
 var (
@@ -1236,7 +1340,7 @@ func file_octavo_readers_v1_readers_proto_rawDescGZIP() []byte {
 }
 
 var file_octavo_readers_v1_readers_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(Origin)(0),                        // 0: octavo.readers.v1.Origin
 	(InteractionKind)(0),               // 1: octavo.readers.v1.InteractionKind
@@ -1255,17 +1359,19 @@ var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(*RecordInteractionsResponse)(nil), // 14: octavo.readers.v1.RecordInteractionsResponse
 	(*ListShelfRequest)(nil),           // 15: octavo.readers.v1.ListShelfRequest
 	(*ListShelfResponse)(nil),          // 16: octavo.readers.v1.ListShelfResponse
-	(*WatchInteractionsRequest)(nil),   // 17: octavo.readers.v1.WatchInteractionsRequest
-	(*WatchInteractionsResponse)(nil),  // 18: octavo.readers.v1.WatchInteractionsResponse
-	(*timestamppb.Timestamp)(nil),      // 19: google.protobuf.Timestamp
+	(*EraseReaderRequest)(nil),         // 17: octavo.readers.v1.EraseReaderRequest
+	(*EraseReaderResponse)(nil),        // 18: octavo.readers.v1.EraseReaderResponse
+	(*WatchInteractionsRequest)(nil),   // 19: octavo.readers.v1.WatchInteractionsRequest
+	(*WatchInteractionsResponse)(nil),  // 20: octavo.readers.v1.WatchInteractionsResponse
+	(*timestamppb.Timestamp)(nil),      // 21: google.protobuf.Timestamp
 }
 var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	0,  // 0: octavo.readers.v1.Reader.origin:type_name -> octavo.readers.v1.Origin
-	19, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
+	21, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: octavo.readers.v1.Interaction.kind:type_name -> octavo.readers.v1.InteractionKind
-	19, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
+	21, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: octavo.readers.v1.ShelfEntry.shelf:type_name -> octavo.readers.v1.InteractionKind
-	19, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
+	21, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: octavo.readers.v1.CreateReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	2,  // 7: octavo.readers.v1.GetReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	0,  // 8: octavo.readers.v1.ListReadersRequest.origin:type_name -> octavo.readers.v1.Origin
@@ -1280,16 +1386,18 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	11, // 17: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
 	13, // 18: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
 	15, // 19: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
-	17, // 20: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
-	6,  // 21: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
-	8,  // 22: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
-	10, // 23: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
-	12, // 24: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
-	14, // 25: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
-	16, // 26: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
-	18, // 27: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
-	21, // [21:28] is the sub-list for method output_type
-	14, // [14:21] is the sub-list for method input_type
+	17, // 20: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
+	19, // 21: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
+	6,  // 22: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
+	8,  // 23: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
+	10, // 24: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
+	12, // 25: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
+	14, // 26: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
+	16, // 27: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
+	18, // 28: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
+	20, // 29: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
 	14, // [14:14] is the sub-list for extension extendee
 	0,  // [0:14] is the sub-list for field type_name
@@ -1306,7 +1414,7 @@ func file_octavo_readers_v1_readers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_readers_v1_readers_proto_rawDesc), len(file_octavo_readers_v1_readers_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	ReadersService_ImportReaders_FullMethodName      = "/octavo.readers.v1.ReadersService/ImportReaders"
 	ReadersService_RecordInteractions_FullMethodName = "/octavo.readers.v1.ReadersService/RecordInteractions"
 	ReadersService_ListShelf_FullMethodName          = "/octavo.readers.v1.ReadersService/ListShelf"
+	ReadersService_EraseReader_FullMethodName        = "/octavo.readers.v1.ReadersService/EraseReader"
 	ReadersService_WatchInteractions_FullMethodName  = "/octavo.readers.v1.ReadersService/WatchInteractions"
 )
 
@@ -51,6 +52,10 @@ type ReadersServiceClient interface {
 	RecordInteractions(ctx context.Context, in *RecordInteractionsRequest, opts ...grpc.CallOption) (*RecordInteractionsResponse, error)
 	// A reader's books. Empty for a reader that does not exist.
 	ListShelf(ctx context.Context, in *ListShelfRequest, opts ...grpc.CallOption) (*ListShelfResponse, error)
+	// Erases a reader for good: the record, the shelves, and all interactions,
+	// which the log then never held. The id is not given to anybody again, and what
+	// is recorded for it later is NOT_FOUND, as is the reader who has been erased.
+	EraseReader(ctx context.Context, in *EraseReaderRequest, opts ...grpc.CallOption) (*EraseReaderResponse, error)
 	// The log since a position, then each new interaction as it is committed. The
 	// first message comes at once, even when there is nothing to send.
 	WatchInteractions(ctx context.Context, in *WatchInteractionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchInteractionsResponse], error)
@@ -124,6 +129,16 @@ func (c *readersServiceClient) ListShelf(ctx context.Context, in *ListShelfReque
 	return out, nil
 }
 
+func (c *readersServiceClient) EraseReader(ctx context.Context, in *EraseReaderRequest, opts ...grpc.CallOption) (*EraseReaderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseReaderResponse)
+	err := c.cc.Invoke(ctx, ReadersService_EraseReader_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *readersServiceClient) WatchInteractions(ctx context.Context, in *WatchInteractionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchInteractionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ReadersService_ServiceDesc.Streams[0], ReadersService_WatchInteractions_FullMethodName, cOpts...)
@@ -163,6 +178,10 @@ type ReadersServiceServer interface {
 	RecordInteractions(context.Context, *RecordInteractionsRequest) (*RecordInteractionsResponse, error)
 	// A reader's books. Empty for a reader that does not exist.
 	ListShelf(context.Context, *ListShelfRequest) (*ListShelfResponse, error)
+	// Erases a reader for good: the record, the shelves, and all interactions,
+	// which the log then never held. The id is not given to anybody again, and what
+	// is recorded for it later is NOT_FOUND, as is the reader who has been erased.
+	EraseReader(context.Context, *EraseReaderRequest) (*EraseReaderResponse, error)
 	// The log since a position, then each new interaction as it is committed. The
 	// first message comes at once, even when there is nothing to send.
 	WatchInteractions(*WatchInteractionsRequest, grpc.ServerStreamingServer[WatchInteractionsResponse]) error
@@ -193,6 +212,9 @@ func (UnimplementedReadersServiceServer) RecordInteractions(context.Context, *Re
 }
 func (UnimplementedReadersServiceServer) ListShelf(context.Context, *ListShelfRequest) (*ListShelfResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShelf not implemented")
+}
+func (UnimplementedReadersServiceServer) EraseReader(context.Context, *EraseReaderRequest) (*EraseReaderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseReader not implemented")
 }
 func (UnimplementedReadersServiceServer) WatchInteractions(*WatchInteractionsRequest, grpc.ServerStreamingServer[WatchInteractionsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchInteractions not implemented")
@@ -326,6 +348,24 @@ func _ReadersService_ListShelf_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReadersService_EraseReader_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseReaderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReadersServiceServer).EraseReader(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReadersService_EraseReader_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReadersServiceServer).EraseReader(ctx, req.(*EraseReaderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReadersService_WatchInteractions_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchInteractionsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -367,6 +407,10 @@ var ReadersService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListShelf",
 			Handler:    _ReadersService_ListShelf_Handler,
+		},
+		{
+			MethodName: "EraseReader",
+			Handler:    _ReadersService_EraseReader_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -24,10 +24,32 @@ func (q *Queries) DeleteEntries(ctx context.Context, arg DeleteEntriesParams) er
 	return err
 }
 
+const deleteInteractions = `-- name: DeleteInteractions :exec
+DELETE FROM interactions WHERE reader_id = $1
+`
+
+func (q *Queries) DeleteInteractions(ctx context.Context, readerID int32) error {
+	_, err := q.db.Exec(ctx, deleteInteractions, readerID)
+	return err
+}
+
+const deleteReader = `-- name: DeleteReader :execrows
+DELETE FROM readers WHERE id = $1
+`
+
+func (q *Queries) DeleteReader(ctx context.Context, id int32) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteReader, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const freeID = `-- name: FreeID :one
 SELECT coalesce((
     SELECT r.id + 1 FROM readers AS r
     WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+        AND NOT EXISTS (SELECT 1 FROM interactions WHERE interactions.reader_id = r.id + 1)
     ORDER BY r.id LIMIT 1
 ), 0)::bigint
 `
@@ -40,9 +62,13 @@ func (q *Queries) FreeID(ctx context.Context) (int64, error) {
 }
 
 const iDsTaken = `-- name: IDsTaken :many
-SELECT id FROM readers WHERE id = ANY($1::integer[])
+
+SELECT wanted.id::integer FROM (SELECT unnest($1::integer[]) AS id) AS wanted
+WHERE EXISTS (SELECT 1 FROM readers WHERE readers.id = wanted.id)
+    OR EXISTS (SELECT 1 FROM interactions WHERE interactions.reader_id = wanted.id)
 `
 
+// An id that the log names is or was that of a reader, and is given once.
 func (q *Queries) IDsTaken(ctx context.Context, ids []int32) ([]int32, error) {
 	rows, err := q.db.Query(ctx, iDsTaken, ids)
 	if err != nil {
@@ -51,11 +77,11 @@ func (q *Queries) IDsTaken(ctx context.Context, ids []int32) ([]int32, error) {
 	defer rows.Close()
 	var items []int32
 	for rows.Next() {
-		var id int32
-		if err := rows.Scan(&id); err != nil {
+		var wanted_id int32
+		if err := rows.Scan(&wanted_id); err != nil {
 			return nil, err
 		}
-		items = append(items, id)
+		items = append(items, wanted_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -158,7 +184,11 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 }
 
 const lastID = `-- name: LastID :one
-SELECT coalesce(max(id), 0)::bigint FROM readers
+SELECT greatest(
+    (SELECT max(id) FROM readers),
+    (SELECT max(reader_id) FROM interactions),
+    0
+)::bigint
 `
 
 func (q *Queries) LastID(ctx context.Context) (int64, error) {
@@ -363,6 +393,30 @@ func (q *Queries) ReaderByID(ctx context.Context, id int32) (Reader, error) {
 		&i.CreatedAt,
 	)
 	return i, err
+}
+
+const readerIDs = `-- name: ReaderIDs :many
+SELECT id FROM readers WHERE id = ANY($1::integer[])
+`
+
+func (q *Queries) ReaderIDs(ctx context.Context, ids []int32) ([]int32, error) {
+	rows, err := q.db.Query(ctx, readerIDs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int32
+	for rows.Next() {
+		var id int32
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const readersBySource = `-- name: ReadersBySource :many

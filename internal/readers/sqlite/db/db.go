@@ -30,11 +30,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteEntryStmt, err = db.PrepareContext(ctx, deleteEntry); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteEntry: %w", err)
 	}
+	if q.deleteInteractionsStmt, err = db.PrepareContext(ctx, deleteInteractions); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteInteractions: %w", err)
+	}
+	if q.deleteReaderStmt, err = db.PrepareContext(ctx, deleteReader); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteReader: %w", err)
+	}
 	if q.freeIDStmt, err = db.PrepareContext(ctx, freeID); err != nil {
 		return nil, fmt.Errorf("error preparing query FreeID: %w", err)
 	}
 	if q.headStmt, err = db.PrepareContext(ctx, head); err != nil {
 		return nil, fmt.Errorf("error preparing query Head: %w", err)
+	}
+	if q.iDTakenStmt, err = db.PrepareContext(ctx, iDTaken); err != nil {
+		return nil, fmt.Errorf("error preparing query IDTaken: %w", err)
 	}
 	if q.insertClientIDStmt, err = db.PrepareContext(ctx, insertClientID); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertClientID: %w", err)
@@ -84,6 +93,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteEntryStmt: %w", cerr)
 		}
 	}
+	if q.deleteInteractionsStmt != nil {
+		if cerr := q.deleteInteractionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteInteractionsStmt: %w", cerr)
+		}
+	}
+	if q.deleteReaderStmt != nil {
+		if cerr := q.deleteReaderStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteReaderStmt: %w", cerr)
+		}
+	}
 	if q.freeIDStmt != nil {
 		if cerr := q.freeIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing freeIDStmt: %w", cerr)
@@ -92,6 +111,11 @@ func (q *Queries) Close() error {
 	if q.headStmt != nil {
 		if cerr := q.headStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing headStmt: %w", cerr)
+		}
+	}
+	if q.iDTakenStmt != nil {
+		if cerr := q.iDTakenStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing iDTakenStmt: %w", cerr)
 		}
 	}
 	if q.insertClientIDStmt != nil {
@@ -190,8 +214,11 @@ type Queries struct {
 	tx                      *sql.Tx
 	countReadersStmt        *sql.Stmt
 	deleteEntryStmt         *sql.Stmt
+	deleteInteractionsStmt  *sql.Stmt
+	deleteReaderStmt        *sql.Stmt
 	freeIDStmt              *sql.Stmt
 	headStmt                *sql.Stmt
+	iDTakenStmt             *sql.Stmt
 	insertClientIDStmt      *sql.Stmt
 	insertReaderStmt        *sql.Stmt
 	interactionsStmt        *sql.Stmt
@@ -211,8 +238,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		tx:                      tx,
 		countReadersStmt:        q.countReadersStmt,
 		deleteEntryStmt:         q.deleteEntryStmt,
+		deleteInteractionsStmt:  q.deleteInteractionsStmt,
+		deleteReaderStmt:        q.deleteReaderStmt,
 		freeIDStmt:              q.freeIDStmt,
 		headStmt:                q.headStmt,
+		iDTakenStmt:             q.iDTakenStmt,
 		insertClientIDStmt:      q.insertClientIDStmt,
 		insertReaderStmt:        q.insertReaderStmt,
 		interactionsStmt:        q.interactionsStmt,

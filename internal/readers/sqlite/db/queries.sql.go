@@ -45,10 +45,32 @@ func (q *Queries) DeleteEntry(ctx context.Context, arg DeleteEntryParams) error 
 	return err
 }
 
+const deleteInteractions = `-- name: DeleteInteractions :exec
+DELETE FROM interactions WHERE reader_id = ?
+`
+
+func (q *Queries) DeleteInteractions(ctx context.Context, readerID int32) error {
+	_, err := q.exec(ctx, q.deleteInteractionsStmt, deleteInteractions, readerID)
+	return err
+}
+
+const deleteReader = `-- name: DeleteReader :execrows
+DELETE FROM readers WHERE id = ?
+`
+
+func (q *Queries) DeleteReader(ctx context.Context, id int32) (int64, error) {
+	result, err := q.exec(ctx, q.deleteReaderStmt, deleteReader, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const freeID = `-- name: FreeID :one
 SELECT CAST(coalesce((
     SELECT r.id + 1 FROM readers AS r
     WHERE r.id < 2147483647 AND NOT EXISTS (SELECT 1 FROM readers WHERE readers.id = r.id + 1)
+        AND NOT EXISTS (SELECT 1 FROM interactions WHERE reader_id = r.id + 1)
     ORDER BY r.id LIMIT 1
 ), 0) AS INTEGER)
 `
@@ -66,6 +88,20 @@ SELECT CAST(coalesce(max(position), 0) AS INTEGER) FROM interactions
 
 func (q *Queries) Head(ctx context.Context) (int64, error) {
 	row := q.queryRow(ctx, q.headStmt, head)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const iDTaken = `-- name: IDTaken :one
+
+SELECT CAST(EXISTS (SELECT 1 FROM readers WHERE id = ?1)
+    OR EXISTS (SELECT 1 FROM interactions WHERE reader_id = ?1) AS INTEGER)
+`
+
+// An id that the log names is or was that of a reader, and is given once.
+func (q *Queries) IDTaken(ctx context.Context, id int32) (int64, error) {
+	row := q.queryRow(ctx, q.iDTakenStmt, iDTaken, id)
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
@@ -153,7 +189,10 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 }
 
 const lastID = `-- name: LastID :one
-SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM readers
+SELECT CAST(max(
+    coalesce((SELECT max(id) FROM readers), 0),
+    coalesce((SELECT max(reader_id) FROM interactions), 0)
+) AS INTEGER)
 `
 
 func (q *Queries) LastID(ctx context.Context) (int64, error) {
