@@ -16,7 +16,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench bench-middleware scale fuzz faults soak evaluate skew generate release-contracts lint format clean
+.PHONY: help run build setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench-middleware: ## Measure what each step of the middleware costs, and the usu
 
 scale: ## Show how time and memory grow, up to a million readers. Takes long.
 	go run ./test/scale
+
+search: ## Show how well and how fast misspelled titles are found, among a million books.
+	go run ./test/search
 
 fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \

@@ -42,7 +42,7 @@ const (
 var calls = map[string]map[string][]string{
 	"marketplace": {
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
-		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks"},
+		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks"},
 		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "EraseReader"},
 	},
 	"recommendations": {catalogService: {"WatchBooks"}, readersService: {"WatchInteractions"}},
@@ -51,7 +51,7 @@ var calls = map[string]map[string][]string{
 	"octavo": {
 		seed:                {"Recommend"},
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
-		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "WatchBooks", "SetPopularity", "ImportBooks"},
+		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "WatchBooks", "SetPopularity", "ImportBooks"},
 		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "EraseReader", "WatchInteractions", "ImportReaders"},
 	},
 	"catalog": {}, "readers": {}, "nobody": {}, "octavo/": {}, "Octavo": {}, "marketplace2": {},

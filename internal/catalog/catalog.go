@@ -72,9 +72,6 @@ type Store interface {
 	Size(ctx context.Context) (int64, error)
 	// Categories returns the known ones that have books, in order.
 	Categories(ctx context.Context) ([]CategorySize, error)
-	// Search returns books that may answer the query, every good answer among
-	// them, in any order. It never fails because of what the query says.
-	Search(ctx context.Context, query Query) ([]Book, error)
 	// Import adds or updates books by (Source, SourceID), all or none, and
 	// returns when they are on disk. An id is kept when it is free. A book's
 	// Popularity counts when it differs from that of the last import; 0 says

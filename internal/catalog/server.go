@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,13 +14,17 @@ import (
 
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	"github.com/octavo-books/octavo/internal/catalog/index"
 	"github.com/octavo-books/octavo/internal/feed"
 	"github.com/octavo-books/octavo/internal/page"
 )
 
 const (
-	defaultPage, maxPage       = 20, 200
-	defaultResults, maxResults = 20, 100
+	defaultPage, maxPage               = 20, 200
+	defaultResults, maxResults         = 20, 100
+	defaultSuggestions, maxSuggestions = 8, 20
+	// Books looked at for each suggestion: several have the same author.
+	booksPerSuggestion = 4
 
 	// What one message of the feed and one page hold at most. Books can be of
 	// very different sizes, and gRPC refuses messages above 4 MiB.
@@ -34,6 +39,7 @@ type Server struct {
 	catalogv1.UnimplementedCatalogServiceServer
 
 	store     Store
+	finder    *finder
 	searches  *prometheus.CounterVec // by result
 	log       *slog.Logger
 	stop      chan struct{}
@@ -49,7 +55,7 @@ func NewServer(store Store, log *slog.Logger) *Server {
 	for _, result := range []string{found, nothing} {
 		searches.WithLabelValues(result) // 0 until it happens, not absent
 	}
-	return &Server{store: store, searches: searches, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
+	return &Server{store: store, finder: newFinder(store), searches: searches, log: log, stop: make(chan struct{}), heartbeat: feed.Heartbeat}
 }
 
 // Results of a search.
@@ -78,10 +84,10 @@ func (s *Server) gauge(name, help string, of func(context.Context) (int64, error
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { catalogv1.RegisterCatalogServiceServer(r, s) }
 
-// Run waits until ctx ends, then ends all streams, which would otherwise hold
-// up a graceful stop. It is called once.
+// Run keeps the search up to date until ctx ends, then ends all streams, which
+// would otherwise hold up a graceful stop. It is called once.
 func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
+	s.finder.follow(ctx, s.log)
 	close(s.stop)
 	return nil
 }
@@ -167,22 +173,79 @@ func (s *Server) ListCategories(ctx context.Context, _ *catalogv1.ListCategories
 
 // SearchBooks implements the contract.
 func (s *Server) SearchBooks(ctx context.Context, req *catalogv1.SearchBooksRequest) (*catalogv1.SearchBooksResponse, error) {
-	query := NewQuery(req.GetQuery())
-	if query.Text == "" {
+	query := index.Query{
+		Text: req.GetQuery(),
+		Filter: index.Filter{
+			Category: int32(req.GetCategory()), FromYear: req.GetFromYear(), ToYear: req.GetToYear(), Language: req.GetLanguage(),
+		},
+		Limit: limit(req.GetMaxResults(), defaultResults, maxResults),
+	}
+	var err error
+	if query.After, err = parsePlace(req); err != nil {
+		return nil, err
+	}
+	if index.Fold(query.Text) == "" {
 		return &catalogv1.SearchBooksResponse{}, nil
 	}
-	books, err := s.store.Search(ctx, query)
+	if err := s.finder.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	answer := s.finder.index.Search(query)
+	if query.After == nil {
+		result := found
+		if answer.Total == 0 {
+			result = nothing
+		}
+		s.searches.WithLabelValues(result).Inc()
+	}
+	books, err := s.finder.books(ctx, answer.Places)
 	if err != nil {
 		return nil, err
 	}
-	books = query.Rank(books)
-	result := found
-	if len(books) == 0 {
-		result = nothing
+	resp := facets(answer)
+	resp.Books = toProtos(books)
+	if fit := fitting(resp.GetBooks()); fit < len(books) {
+		resp.Books, answer.More = resp.GetBooks()[:fit], true
 	}
-	s.searches.WithLabelValues(result).Inc()
-	answer := toProtos(books[:min(len(books), limit(req.GetMaxResults(), defaultResults, maxResults))])
-	return &catalogv1.SearchBooksResponse{Books: answer[:fitting(answer)]}, nil
+	if answer.More {
+		resp.NextPageToken = placeToken(req, answer.Places[len(resp.GetBooks())-1])
+	}
+	if answer.Total == 0 && query.After == nil {
+		resp.DidYouMean = s.finder.index.Nearest(query)
+	}
+	return resp, nil
+}
+
+// SuggestBooks implements the contract.
+func (s *Server) SuggestBooks(ctx context.Context, req *catalogv1.SuggestBooksRequest) (*catalogv1.SuggestBooksResponse, error) {
+	resp := &catalogv1.SuggestBooksResponse{}
+	words := strings.Fields(index.Fold(req.GetQuery()))
+	if len(words) == 0 {
+		return resp, nil
+	}
+	if err := s.finder.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	most := limit(req.GetMaxResults(), defaultSuggestions, maxSuggestions)
+	answer := s.finder.index.Search(index.Query{Text: req.GetQuery(), Typing: true, Limit: booksPerSuggestion * most})
+	books, err := s.finder.books(ctx, answer.Places)
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[string]bool)
+	for _, b := range books {
+		text, kind := suggestion(&b, words)
+		folded := index.Fold(text)
+		if have[folded] || folded == "" {
+			continue
+		}
+		have[folded] = true
+		resp.Suggestions = append(resp.Suggestions, &catalogv1.SuggestBooksResponse_Suggestion{Text: text, Kind: kind, BookId: b.ID})
+		if len(resp.GetSuggestions()) == most {
+			break
+		}
+	}
+	return resp, nil
 }
 
 // ImportBooks implements the contract.
@@ -218,6 +281,9 @@ func (s *Server) SetPopularity(ctx context.Context, req *catalogv1.SetPopularity
 	}
 	if err := s.store.SetPopularity(ctx, entries); err != nil {
 		return nil, err
+	}
+	for _, e := range entries {
+		s.finder.index.SetPopularity(e.Book, e.Readers)
 	}
 	return &catalogv1.SetPopularityResponse{}, nil
 }

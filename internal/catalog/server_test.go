@@ -319,6 +319,126 @@ func TestSearchBooks(t *testing.T) {
 	}
 }
 
+// Pages go on where the one before ended, for the search they belong to only.
+func TestSearchPages(t *testing.T) {
+	client := serve(t)
+	var books []*catalogv1.Book
+	for i := range 45 {
+		b := book(i)
+		b.Category, b.Year, b.Language = catalogv1.Category(1+i%2), int32(1990+i), "en"
+		books = append(books, b)
+	}
+	importBooks(t, client, books...)
+	search := func(r *catalogv1.SearchBooksRequest) *catalogv1.SearchBooksResponse {
+		t.Helper()
+		resp, err := client.SearchBooks(within(t), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	seen := map[string]bool{}
+	request := &catalogv1.SearchBooksRequest{Query: "book", MaxResults: 10}
+	pages := 0
+	for {
+		resp := search(request)
+		pages++
+		for _, b := range resp.GetBooks() {
+			if seen[b.GetTitle()] {
+				t.Errorf("%q is on two pages", b.GetTitle())
+			}
+			seen[b.GetTitle()] = true
+		}
+		if resp.GetTotal() < 45 {
+			t.Errorf("total %d, want 45 and those added", resp.GetTotal())
+		}
+		if request.PageToken = resp.GetNextPageToken(); request.GetPageToken() == "" {
+			break
+		}
+		importBooks(t, client, &catalogv1.Book{Title: "Book", Source: "test", SourceId: fmt.Sprint("added ", pages), Popularity: 99})
+	}
+	if len(seen) != 45 || pages != 5 {
+		t.Errorf("%d books on %d pages, want 45 on 5", len(seen), pages)
+	}
+	token := search(&catalogv1.SearchBooksRequest{Query: "book", MaxResults: 10}).GetNextPageToken()
+	for name, r := range map[string]*catalogv1.SearchBooksRequest{
+		"another query":    {Query: "books", PageToken: token},
+		"another category": {Query: "book", PageToken: token, Category: 1},
+		"another year":     {Query: "book", PageToken: token, ToYear: 2000},
+		"another language": {Query: "book", PageToken: token, Language: "en"},
+		"nonsense":         {Query: "book", PageToken: "nonsense"},
+		"a part of one":    {Query: "book", PageToken: token[:len(token)-2]},
+	} {
+		_, err := client.SearchBooks(within(t), r)
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("token with %s: %v, want InvalidArgument", name, err)
+		}
+	}
+	resp := search(&catalogv1.SearchBooksRequest{Query: "book", Category: 1, FromYear: 2000, ToYear: 2019, Language: "en-GB"})
+	if resp.GetTotal() != 10 || len(resp.GetCategories()) != 2 || len(resp.GetDecades()) != 5 || resp.GetDecades()[0].GetFirstYear() != 2030 ||
+		resp.GetLanguages()[0].GetBooks() != 10 {
+		t.Errorf("with filters: %v", resp)
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	client := serve(t)
+	importBooks(t, client, &catalogv1.Book{Title: "Ulysses", Authors: []string{"James Joyce"}, Source: "test", SourceId: "u"})
+	for query, want := range map[string][]string{"ulises": {"ulysses"}, "ulysses": nil, "joyce dubliners": {"joyce"}, "xqzv": nil} {
+		resp, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.GetDidYouMean(); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%q: did you mean %q, want %q", query, got, want)
+		}
+	}
+}
+
+func TestSuggestBooks(t *testing.T) {
+	client := serve(t)
+	done := importBooks(t, client,
+		&catalogv1.Book{Title: "The Dispossessed", Authors: []string{"Ursula K. Le Guin"}, Series: "Hainish Cycle", Source: "test", SourceId: "1", Popularity: 5},
+		&catalogv1.Book{Title: "The Left Hand of Darkness", Authors: []string{"Ursula K. Le Guin"}, Series: "Hainish Cycle", Source: "test", SourceId: "2", Popularity: 9},
+	).GetIds()
+	const title, author, series = catalogv1.SuggestBooksResponse_KIND_TITLE, catalogv1.SuggestBooksResponse_KIND_AUTHOR, catalogv1.SuggestBooksResponse_KIND_SERIES
+	for query, want := range map[string][]*catalogv1.SuggestBooksResponse_Suggestion{
+		"dis":     {{Text: "The Dispossessed", Kind: title, BookId: done[0]}},
+		"the":     {{Text: "The Left Hand of Darkness", Kind: title, BookId: done[1]}, {Text: "The Dispossessed", Kind: title, BookId: done[0]}},
+		"le guin": {{Text: "Ursula K. Le Guin", Kind: author, BookId: done[1]}},
+		"hain":    {{Text: "Hainish Cycle", Kind: series, BookId: done[1]}},
+		"xqzv":    nil,
+		" ":       nil,
+	} {
+		resp, err := client.SuggestBooks(within(t), &catalogv1.SuggestBooksRequest{Query: query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(resp, &catalogv1.SuggestBooksResponse{Suggestions: want}) {
+			t.Errorf("%q: got %v, want %v", query, resp, want)
+		}
+	}
+}
+
+// Training changes the order of the next search, here and in other processes
+// once they have shown the book.
+func TestPopularityOrdersSearches(t *testing.T) {
+	client := serve(t)
+	done := importBooks(t, client, book(1), book(2)).GetIds()
+	for _, best := range done {
+		if _, err := client.SetPopularity(within(t), &catalogv1.SetPopularityRequest{Entries: []*catalogv1.SetPopularityRequest_Entry{{BookId: best, Readers: int64(10 * best)}}}); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: "book"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.GetBooks()[0].GetId(); got != best {
+			t.Errorf("best is %d, want %d", got, best)
+		}
+	}
+}
+
 func TestWatchBooks(t *testing.T) {
 	client := serve(t)
 	stream, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{})

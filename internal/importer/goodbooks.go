@@ -30,6 +30,20 @@ func Goodbooks(dir string) Source { return goodbooks{dir} }
 
 type goodbooks struct{ dir string }
 
+// GoodbooksTitles returns the books of such a folder as far as books.csv tells
+// of them: without categories and tags, and without the rows that give none.
+func GoodbooksTitles(ctx context.Context, dir string) ([]*catalogv1.Book, error) {
+	rows, err := goodbooks{dir}.readBooks(ctx, &Intake{})
+	if err != nil {
+		return nil, err
+	}
+	books := make([]*catalogv1.Book, len(rows))
+	for i, r := range rows {
+		books[i] = r.book
+	}
+	return books, nil
+}
+
 // goodbook is a row of books.csv.
 type goodbook struct {
 	at        Place

@@ -53,8 +53,6 @@ func toRow(b *catalog.Book) db.Book {
 		SourceID:         b.SourceID,
 		Popularity:       b.Popularity,
 		SourcePopularity: b.Popularity,
-		FoldedTitle:      catalog.Fold(b.Title),
-		Folded:           b.SearchText(),
 	}
 }
 

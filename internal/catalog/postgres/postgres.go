@@ -35,11 +35,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	database, err := postgresdb.Open(ctx, postgresdb.Config{
-		URL: url, Schema: "catalog", Migrations: files,
-		// How much of the trigrams of a query a book must have to be looked at.
-		Settings: map[string]string{"pg_trgm.word_similarity_threshold": "0.3"},
-	})
+	database, err := postgresdb.Open(ctx, postgresdb.Config{URL: url, Schema: "catalog", Migrations: files})
 	if err != nil {
 		return nil, err
 	}

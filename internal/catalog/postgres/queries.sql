@@ -40,33 +40,15 @@ SELECT coalesce((
 -- name: PutBook :batchexec
 INSERT INTO books (
     id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position, folded_title, folded
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    source, source_id, popularity, source_popularity, position
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE SET
     title = excluded.title, authors = excluded.authors, category = excluded.category, year = excluded.year,
     tags = excluded.tags, series = excluded.series, series_position = excluded.series_position,
     isbn13 = excluded.isbn13, language = excluded.language, popularity = excluded.popularity,
-    source_popularity = excluded.source_popularity, position = excluded.position,
-    folded_title = excluded.folded_title, folded = excluded.folded;
+    source_popularity = excluded.source_popularity, position = excluded.position;
 
 -- name: SetPopularity :exec
 UPDATE books SET popularity = told.popularity
 FROM (SELECT unnest(@ids::integer[]) AS id, unnest(@popularity::bigint[]) AS popularity) AS told
 WHERE books.id = told.id AND books.popularity <> told.popularity;
-
--- name: BooksTitled :many
-SELECT * FROM books WHERE folded_title = @text ORDER BY popularity DESC LIMIT @most;
-
--- name: TitlesFrom :many
-SELECT * FROM books WHERE folded_title > @first AND folded_title < @beyond ORDER BY popularity DESC LIMIT @most;
-
--- name: BooksMatching :many
-SELECT * FROM books WHERE folded LIKE @longest AND folded LIKE ALL(@patterns::text[])
-ORDER BY popularity DESC, id LIMIT @most;
-
--- name: BooksContaining :many
-SELECT * FROM books WHERE strpos(' ' || folded, @part) > 0 ORDER BY popularity DESC, id LIMIT @most;
-
--- name: BooksSimilar :many
-SELECT * FROM books WHERE folded %> @text::text
-ORDER BY word_similarity(@text::text, folded) DESC, popularity DESC, id LIMIT @most;

@@ -43,23 +43,14 @@ SELECT CAST(count(*) AS INTEGER) FROM books WHERE id = ?;
 -- name: InsertBook :exec
 INSERT INTO books (
     id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position, folded_title, folded
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    source, source_id, popularity, source_popularity, position
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: UpdateBook :exec
 UPDATE books SET
     title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?, isbn13 = ?,
-    language = ?, popularity = ?, source_popularity = ?, position = ?, folded_title = ?, folded = ?
+    language = ?, popularity = ?, source_popularity = ?, position = ?
 WHERE id = ?;
 
 -- name: SetPopularity :exec
 UPDATE books SET popularity = sqlc.arg(popularity) WHERE id = sqlc.arg(id) AND popularity <> sqlc.arg(popularity);
-
--- name: BooksTitled :many
-SELECT * FROM books WHERE folded_title = ? ORDER BY popularity DESC LIMIT ?;
-
--- name: TitlesFrom :many
-SELECT * FROM books WHERE folded_title > ? AND folded_title < ? ORDER BY popularity DESC LIMIT ?;
-
--- name: BooksContaining :many
-SELECT * FROM books WHERE instr(' ' || folded, sqlc.arg(part)) > 0 ORDER BY popularity DESC, id LIMIT sqlc.arg(most);

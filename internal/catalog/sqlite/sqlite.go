@@ -26,10 +26,6 @@ var migrations embed.FS
 type Store struct {
 	db           *sqlitedb.DB
 	read, change *db.Queries
-	addText      *sql.Stmt
-	dropText     *sql.Stmt
-	matching     *sql.Stmt
-	similar      *sql.Stmt
 }
 
 var _ catalog.Store = (*Store)(nil)
@@ -56,25 +52,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	if s.read, err = db.Prepare(ctx, s.db.Read); err != nil {
 		return err
 	}
-	if s.change, err = db.Prepare(ctx, s.db.Write); err != nil {
-		return err
-	}
-	for _, p := range []struct {
-		stmt **sql.Stmt
-		on   *sql.DB
-		text string
-	}{
-		{&s.addText, s.db.Write, "INSERT INTO book_text (rowid, folded) VALUES (?, ?)"},
-		{&s.dropText, s.db.Write, "DELETE FROM book_text WHERE rowid = ?"},
-		{&s.matching, s.db.Read, `SELECT books.id FROM book_text JOIN books ON books.id = book_text.rowid
-			WHERE book_text MATCH ? ORDER BY books.popularity DESC, books.id LIMIT ?`},
-		{&s.similar, s.db.Read, "SELECT rowid FROM book_text WHERE book_text MATCH ? ORDER BY rank LIMIT ?"},
-	} {
-		if *p.stmt, err = p.on.PrepareContext(ctx, p.text); err != nil {
-			return err
-		}
-	}
-	return nil
+	s.change, err = db.Prepare(ctx, s.db.Write)
+	return err
 }
 
 // Close closes the files. Everything committed is in them.
@@ -137,7 +116,6 @@ func (s *Store) Import(ctx context.Context, batch []catalog.Book) (catalog.Impor
 
 func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Book) (catalog.Imported, error) {
 	q := s.change.WithTx(tx)
-	addText, dropText := tx.StmtContext(ctx, s.addText), tx.StmtContext(ctx, s.dropText)
 	done := catalog.Imported{IDs: make([]int32, len(batch))}
 	var err error
 	if done.Position, err = q.Head(ctx); err != nil {
@@ -167,9 +145,6 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 			if err := q.InsertBook(ctx, db.InsertBookParams(row)); err != nil {
 				return done, err
 			}
-			if _, err := addText.ExecContext(ctx, row.ID, row.Folded); err != nil {
-				return done, err
-			}
 			done.Created++
 		case err != nil:
 			return done, err
@@ -187,14 +162,6 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 			row.Position = done.Position
 			if err := q.UpdateBook(ctx, update(row)); err != nil {
 				return done, err
-			}
-			if row.Folded != old.Folded {
-				if _, err := dropText.ExecContext(ctx, row.ID); err != nil {
-					return done, err
-				}
-				if _, err := addText.ExecContext(ctx, row.ID, row.Folded); err != nil {
-					return done, err
-				}
 			}
 			done.Updated++
 		}
@@ -300,8 +267,6 @@ func toRow(b *catalog.Book) (db.Book, error) {
 		SourceID:         b.SourceID,
 		Popularity:       b.Popularity,
 		SourcePopularity: b.Popularity,
-		FoldedTitle:      catalog.Fold(b.Title),
-		Folded:           b.SearchText(),
 	}, nil
 }
 
@@ -319,8 +284,6 @@ func update(r db.Book) db.UpdateBookParams {
 		Popularity:       r.Popularity,
 		SourcePopularity: r.SourcePopularity,
 		Position:         r.Position,
-		FoldedTitle:      r.FoldedTitle,
-		Folded:           r.Folded,
 		ID:               r.ID,
 	}
 }

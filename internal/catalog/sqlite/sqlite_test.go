@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -64,33 +63,6 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// No search is an error, whatever it says.
-func FuzzSearch(f *testing.F) {
-	s := open(f, filepath.Join(f.TempDir(), "catalog.db"))
-	if _, err := s.Import(context.Background(), library(300)); err != nil {
-		f.Fatal(err)
-	}
-	for _, text := range []string{
-		"", "a", `"`, `a" OR "b`, "NEAR(a b)", "folded:a", "a*", "^a", "-", "it's", "\x00", "\xff", "İstanbul", "ﬁ", "한국", "%_",
-		strings.Repeat("abcdefgh", 25), strings.Repeat("a ", 100),
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if utf8.RuneCountInString(text) > 200 {
-			return
-		}
-		query := catalog.NewQuery(text)
-		books, err := s.Search(context.Background(), query)
-		if err != nil {
-			t.Fatalf("Search(%q): %v", text, err)
-		}
-		if ranked := query.Rank(books); len(ranked) > len(books) {
-			t.Fatalf("Rank(%q): %d books of %d", text, len(ranked), len(books))
-		}
-	})
-}
-
 // library makes n books with names of made-up words, some of them frequent.
 func library(n int) []catalog.Book {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -137,31 +109,5 @@ func importAll(b *testing.B, s *sqlite.Store, books []catalog.Book) {
 		if _, err := s.Import(b.Context(), books[i:i+1000]); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// BenchmarkSearch searches 10,000 books.
-func BenchmarkSearch(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "catalog.db"))
-	books := library(10_000)
-	importAll(b, s, books)
-	for name, text := range map[string]string{
-		"title":      books[4321].Title,
-		"author":     books[4321].Authors[0],
-		"misspelled": "histroy of lvoe and barelona",
-		"common":     "the",
-		"short":      "a",
-		"two":        "of",
-	} {
-		b.Run(name, func(b *testing.B) {
-			query := catalog.NewQuery(text)
-			for b.Loop() {
-				books, err := s.Search(b.Context(), query)
-				if err != nil {
-					b.Fatal(err)
-				}
-				query.Rank(books)
-			}
-		})
 	}
 }

@@ -166,6 +166,58 @@ func (Category) EnumDescriptor() ([]byte, []int) {
 	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{0}
 }
 
+type SuggestBooksResponse_Kind int32
+
+const (
+	SuggestBooksResponse_KIND_UNSPECIFIED SuggestBooksResponse_Kind = 0
+	SuggestBooksResponse_KIND_TITLE       SuggestBooksResponse_Kind = 1
+	SuggestBooksResponse_KIND_AUTHOR      SuggestBooksResponse_Kind = 2
+	SuggestBooksResponse_KIND_SERIES      SuggestBooksResponse_Kind = 3
+)
+
+// Enum value maps for SuggestBooksResponse_Kind.
+var (
+	SuggestBooksResponse_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_TITLE",
+		2: "KIND_AUTHOR",
+		3: "KIND_SERIES",
+	}
+	SuggestBooksResponse_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_TITLE":       1,
+		"KIND_AUTHOR":      2,
+		"KIND_SERIES":      3,
+	}
+)
+
+func (x SuggestBooksResponse_Kind) Enum() *SuggestBooksResponse_Kind {
+	p := new(SuggestBooksResponse_Kind)
+	*p = x
+	return p
+}
+
+func (x SuggestBooksResponse_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SuggestBooksResponse_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_octavo_catalog_v1_catalog_proto_enumTypes[1].Descriptor()
+}
+
+func (SuggestBooksResponse_Kind) Type() protoreflect.EnumType {
+	return &file_octavo_catalog_v1_catalog_proto_enumTypes[1]
+}
+
+func (x SuggestBooksResponse_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SuggestBooksResponse_Kind.Descriptor instead.
+func (SuggestBooksResponse_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12, 0}
+}
+
 // One work, whatever its editions.
 type Book struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -699,8 +751,22 @@ type SearchBooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Words of a title, author or series.
 	Query string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
-	// 0 means 20, more than 100 is cut to 100.
-	MaxResults    int32 `protobuf:"varint,2,opt,name=max_results,json=maxResults,proto3" json:"max_results,omitempty"`
+	// Of one page. 0 means 20, more than 100 is cut to 100.
+	MaxResults int32 `protobuf:"varint,2,opt,name=max_results,json=maxResults,proto3" json:"max_results,omitempty"`
+	// Empty for the first page, next_page_token of the page before otherwise,
+	// with the same query and filters. Books added meanwhile neither repeat nor
+	// hide others.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only books of this category; CATEGORY_UNSPECIFIED for all.
+	Category Category `protobuf:"varint,4,opt,name=category,proto3,enum=octavo.catalog.v1.Category" json:"category,omitempty"`
+	// Only books first published from this year on; 0 for no bound. With a bound,
+	// books whose year is not known are left out.
+	FromYear int32 `protobuf:"varint,5,opt,name=from_year,json=fromYear,proto3" json:"from_year,omitempty"`
+	// Only books first published up to this year; 0 for no bound.
+	ToYear int32 `protobuf:"varint,6,opt,name=to_year,json=toYear,proto3" json:"to_year,omitempty"`
+	// Only books in this language, whatever the country: "en" for "en-GB" too.
+	// Empty for all.
+	Language      string `protobuf:"bytes,7,opt,name=language,proto3" json:"language,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -749,10 +815,58 @@ func (x *SearchBooksRequest) GetMaxResults() int32 {
 	return 0
 }
 
+func (x *SearchBooksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *SearchBooksRequest) GetCategory() Category {
+	if x != nil {
+		return x.Category
+	}
+	return Category_CATEGORY_UNSPECIFIED
+}
+
+func (x *SearchBooksRequest) GetFromYear() int32 {
+	if x != nil {
+		return x.FromYear
+	}
+	return 0
+}
+
+func (x *SearchBooksRequest) GetToYear() int32 {
+	if x != nil {
+		return x.ToYear
+	}
+	return 0
+}
+
+func (x *SearchBooksRequest) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
 type SearchBooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Best match first.
-	Books         []*Book `protobuf:"bytes,1,rep,name=books,proto3" json:"books,omitempty"`
+	Books []*Book `protobuf:"bytes,1,rep,name=books,proto3" json:"books,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Books found, on all pages.
+	Total int32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Most books first.
+	Categories []*SearchBooksResponse_CategoryCount `protobuf:"bytes,4,rep,name=categories,proto3" json:"categories,omitempty"`
+	// Newest first.
+	Decades []*SearchBooksResponse_DecadeCount `protobuf:"bytes,5,rep,name=decades,proto3" json:"decades,omitempty"`
+	// Most books first.
+	Languages []*SearchBooksResponse_LanguageCount `protobuf:"bytes,6,rep,name=languages,proto3" json:"languages,omitempty"`
+	// Other queries, nearest first, each of which finds books. Only when this one
+	// found none.
+	DidYouMean    []string `protobuf:"bytes,7,rep,name=did_you_mean,json=didYouMean,proto3" json:"did_you_mean,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -794,6 +908,148 @@ func (x *SearchBooksResponse) GetBooks() []*Book {
 	return nil
 }
 
+func (x *SearchBooksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *SearchBooksResponse) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *SearchBooksResponse) GetCategories() []*SearchBooksResponse_CategoryCount {
+	if x != nil {
+		return x.Categories
+	}
+	return nil
+}
+
+func (x *SearchBooksResponse) GetDecades() []*SearchBooksResponse_DecadeCount {
+	if x != nil {
+		return x.Decades
+	}
+	return nil
+}
+
+func (x *SearchBooksResponse) GetLanguages() []*SearchBooksResponse_LanguageCount {
+	if x != nil {
+		return x.Languages
+	}
+	return nil
+}
+
+func (x *SearchBooksResponse) GetDidYouMean() []string {
+	if x != nil {
+		return x.DidYouMean
+	}
+	return nil
+}
+
+type SuggestBooksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has been typed so far: the beginning of a title, or words of it, of an
+	// author or of a series. The last word may be incomplete.
+	Query string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// 0 means 8, more than 20 is cut to 20.
+	MaxResults    int32 `protobuf:"varint,2,opt,name=max_results,json=maxResults,proto3" json:"max_results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuggestBooksRequest) Reset() {
+	*x = SuggestBooksRequest{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuggestBooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuggestBooksRequest) ProtoMessage() {}
+
+func (x *SuggestBooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuggestBooksRequest.ProtoReflect.Descriptor instead.
+func (*SuggestBooksRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SuggestBooksRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *SuggestBooksRequest) GetMaxResults() int32 {
+	if x != nil {
+		return x.MaxResults
+	}
+	return 0
+}
+
+type SuggestBooksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Best first, each text once.
+	Suggestions   []*SuggestBooksResponse_Suggestion `protobuf:"bytes,1,rep,name=suggestions,proto3" json:"suggestions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuggestBooksResponse) Reset() {
+	*x = SuggestBooksResponse{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuggestBooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuggestBooksResponse) ProtoMessage() {}
+
+func (x *SuggestBooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuggestBooksResponse.ProtoReflect.Descriptor instead.
+func (*SuggestBooksResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SuggestBooksResponse) GetSuggestions() []*SuggestBooksResponse_Suggestion {
+	if x != nil {
+		return x.Suggestions
+	}
+	return nil
+}
+
 type ImportBooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Each needs source and source_id. A book whose (source, source_id) is there
@@ -806,7 +1062,7 @@ type ImportBooksRequest struct {
 
 func (x *ImportBooksRequest) Reset() {
 	*x = ImportBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +1074,7 @@ func (x *ImportBooksRequest) String() string {
 func (*ImportBooksRequest) ProtoMessage() {}
 
 func (x *ImportBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1087,7 @@ func (x *ImportBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBooksRequest.ProtoReflect.Descriptor instead.
 func (*ImportBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ImportBooksRequest) GetBooks() []*Book {
@@ -857,7 +1113,7 @@ type ImportBooksResponse struct {
 
 func (x *ImportBooksResponse) Reset() {
 	*x = ImportBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1125,7 @@ func (x *ImportBooksResponse) String() string {
 func (*ImportBooksResponse) ProtoMessage() {}
 
 func (x *ImportBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1138,7 @@ func (x *ImportBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBooksResponse.ProtoReflect.Descriptor instead.
 func (*ImportBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ImportBooksResponse) GetIds() []int32 {
@@ -930,7 +1186,7 @@ type SetPopularityRequest struct {
 
 func (x *SetPopularityRequest) Reset() {
 	*x = SetPopularityRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1198,7 @@ func (x *SetPopularityRequest) String() string {
 func (*SetPopularityRequest) ProtoMessage() {}
 
 func (x *SetPopularityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1211,7 @@ func (x *SetPopularityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPopularityRequest.ProtoReflect.Descriptor instead.
 func (*SetPopularityRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetPopularityRequest) GetEntries() []*SetPopularityRequest_Entry {
@@ -973,7 +1229,7 @@ type SetPopularityResponse struct {
 
 func (x *SetPopularityResponse) Reset() {
 	*x = SetPopularityResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1241,7 @@ func (x *SetPopularityResponse) String() string {
 func (*SetPopularityResponse) ProtoMessage() {}
 
 func (x *SetPopularityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1254,7 @@ func (x *SetPopularityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPopularityResponse.ProtoReflect.Descriptor instead.
 func (*SetPopularityResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 type WatchBooksRequest struct {
@@ -1011,7 +1267,7 @@ type WatchBooksRequest struct {
 
 func (x *WatchBooksRequest) Reset() {
 	*x = WatchBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1279,7 @@ func (x *WatchBooksRequest) String() string {
 func (*WatchBooksRequest) ProtoMessage() {}
 
 func (x *WatchBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1292,7 @@ func (x *WatchBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBooksRequest.ProtoReflect.Descriptor instead.
 func (*WatchBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchBooksRequest) GetAfterPosition() int64 {
@@ -1062,7 +1318,7 @@ type WatchBooksResponse struct {
 
 func (x *WatchBooksResponse) Reset() {
 	*x = WatchBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1330,7 @@ func (x *WatchBooksResponse) String() string {
 func (*WatchBooksResponse) ProtoMessage() {}
 
 func (x *WatchBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1343,7 @@ func (x *WatchBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBooksResponse.ProtoReflect.Descriptor instead.
 func (*WatchBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchBooksResponse) GetBooks() []*Book {
@@ -1122,7 +1378,7 @@ type ListCategoriesResponse_Entry struct {
 
 func (x *ListCategoriesResponse_Entry) Reset() {
 	*x = ListCategoriesResponse_Entry{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1390,7 @@ func (x *ListCategoriesResponse_Entry) String() string {
 func (*ListCategoriesResponse_Entry) ProtoMessage() {}
 
 func (x *ListCategoriesResponse_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,6 +1420,227 @@ func (x *ListCategoriesResponse_Entry) GetBooks() int32 {
 	return 0
 }
 
+// How many books a filter would leave, all other filters staying.
+type SearchBooksResponse_CategoryCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Category      Category               `protobuf:"varint,1,opt,name=category,proto3,enum=octavo.catalog.v1.Category" json:"category,omitempty"`
+	Books         int32                  `protobuf:"varint,2,opt,name=books,proto3" json:"books,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchBooksResponse_CategoryCount) Reset() {
+	*x = SearchBooksResponse_CategoryCount{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchBooksResponse_CategoryCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchBooksResponse_CategoryCount) ProtoMessage() {}
+
+func (x *SearchBooksResponse_CategoryCount) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchBooksResponse_CategoryCount.ProtoReflect.Descriptor instead.
+func (*SearchBooksResponse_CategoryCount) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10, 0}
+}
+
+func (x *SearchBooksResponse_CategoryCount) GetCategory() Category {
+	if x != nil {
+		return x.Category
+	}
+	return Category_CATEGORY_UNSPECIFIED
+}
+
+func (x *SearchBooksResponse_CategoryCount) GetBooks() int32 {
+	if x != nil {
+		return x.Books
+	}
+	return 0
+}
+
+type SearchBooksResponse_DecadeCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first year of the ten, such as 1990; -10 for the ten before year 0.
+	FirstYear     int32 `protobuf:"varint,1,opt,name=first_year,json=firstYear,proto3" json:"first_year,omitempty"`
+	Books         int32 `protobuf:"varint,2,opt,name=books,proto3" json:"books,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchBooksResponse_DecadeCount) Reset() {
+	*x = SearchBooksResponse_DecadeCount{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchBooksResponse_DecadeCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchBooksResponse_DecadeCount) ProtoMessage() {}
+
+func (x *SearchBooksResponse_DecadeCount) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchBooksResponse_DecadeCount.ProtoReflect.Descriptor instead.
+func (*SearchBooksResponse_DecadeCount) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10, 1}
+}
+
+func (x *SearchBooksResponse_DecadeCount) GetFirstYear() int32 {
+	if x != nil {
+		return x.FirstYear
+	}
+	return 0
+}
+
+func (x *SearchBooksResponse_DecadeCount) GetBooks() int32 {
+	if x != nil {
+		return x.Books
+	}
+	return 0
+}
+
+type SearchBooksResponse_LanguageCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The primary language of a BCP 47 tag, such as "en".
+	Language      string `protobuf:"bytes,1,opt,name=language,proto3" json:"language,omitempty"`
+	Books         int32  `protobuf:"varint,2,opt,name=books,proto3" json:"books,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchBooksResponse_LanguageCount) Reset() {
+	*x = SearchBooksResponse_LanguageCount{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchBooksResponse_LanguageCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchBooksResponse_LanguageCount) ProtoMessage() {}
+
+func (x *SearchBooksResponse_LanguageCount) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchBooksResponse_LanguageCount.ProtoReflect.Descriptor instead.
+func (*SearchBooksResponse_LanguageCount) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10, 2}
+}
+
+func (x *SearchBooksResponse_LanguageCount) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *SearchBooksResponse_LanguageCount) GetBooks() int32 {
+	if x != nil {
+		return x.Books
+	}
+	return 0
+}
+
+type SuggestBooksResponse_Suggestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To search for.
+	Text string                    `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	Kind SuggestBooksResponse_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=octavo.catalog.v1.SuggestBooksResponse_Kind" json:"kind,omitempty"`
+	// The book of a title; the best known one of an author or a series.
+	BookId        int32 `protobuf:"varint,3,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuggestBooksResponse_Suggestion) Reset() {
+	*x = SuggestBooksResponse_Suggestion{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuggestBooksResponse_Suggestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuggestBooksResponse_Suggestion) ProtoMessage() {}
+
+func (x *SuggestBooksResponse_Suggestion) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuggestBooksResponse_Suggestion.ProtoReflect.Descriptor instead.
+func (*SuggestBooksResponse_Suggestion) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12, 0}
+}
+
+func (x *SuggestBooksResponse_Suggestion) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *SuggestBooksResponse_Suggestion) GetKind() SuggestBooksResponse_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return SuggestBooksResponse_KIND_UNSPECIFIED
+}
+
+func (x *SuggestBooksResponse_Suggestion) GetBookId() int32 {
+	if x != nil {
+		return x.BookId
+	}
+	return 0
+}
+
 type SetPopularityRequest_Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BookId        int32                  `protobuf:"varint,1,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
@@ -1174,7 +1651,7 @@ type SetPopularityRequest_Entry struct {
 
 func (x *SetPopularityRequest_Entry) Reset() {
 	*x = SetPopularityRequest_Entry{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1663,7 @@ func (x *SetPopularityRequest_Entry) String() string {
 func (*SetPopularityRequest_Entry) ProtoMessage() {}
 
 func (x *SetPopularityRequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1676,7 @@ func (x *SetPopularityRequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPopularityRequest_Entry.ProtoReflect.Descriptor instead.
 func (*SetPopularityRequest_Entry) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13, 0}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *SetPopularityRequest_Entry) GetBookId() int32 {
@@ -1265,13 +1742,55 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"categories\x1aV\n" +
 	"\x05Entry\x127\n" +
 	"\bcategory\x18\x01 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryR\bcategory\x12\x14\n" +
-	"\x05books\x18\x02 \x01(\x05R\x05books\"^\n" +
+	"\x05books\x18\x02 \x01(\x05R\x05books\"\xcf\x02\n" +
 	"\x12SearchBooksRequest\x12\x1e\n" +
 	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05query\x12(\n" +
 	"\vmax_results\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\n" +
-	"maxResults\"D\n" +
+	"maxResults\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12A\n" +
+	"\bcategory\x18\x04 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryB\b\xbaH\x05\x82\x01\x02\x10\x01R\bcategory\x120\n" +
+	"\tfrom_year\x18\x05 \x01(\x05B\x13\xbaH\x10\x1a\x0e\x18\xb8\x17(\xe0\xe0\xff\xff\xff\xff\xff\xff\xff\x01R\bfromYear\x12,\n" +
+	"\ato_year\x18\x06 \x01(\x05B\x13\xbaH\x10\x1a\x0e\x18\xb8\x17(\xe0\xe0\xff\xff\xff\xff\xff\xff\xff\x01R\x06toYear\x12#\n" +
+	"\blanguage\x18\a \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\"\x83\x05\n" +
 	"\x13SearchBooksResponse\x12-\n" +
-	"\x05books\x18\x01 \x03(\v2\x17.octavo.catalog.v1.BookR\x05books\"P\n" +
+	"\x05books\x18\x01 \x03(\v2\x17.octavo.catalog.v1.BookR\x05books\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x05R\x05total\x12T\n" +
+	"\n" +
+	"categories\x18\x04 \x03(\v24.octavo.catalog.v1.SearchBooksResponse.CategoryCountR\n" +
+	"categories\x12L\n" +
+	"\adecades\x18\x05 \x03(\v22.octavo.catalog.v1.SearchBooksResponse.DecadeCountR\adecades\x12R\n" +
+	"\tlanguages\x18\x06 \x03(\v24.octavo.catalog.v1.SearchBooksResponse.LanguageCountR\tlanguages\x12 \n" +
+	"\fdid_you_mean\x18\a \x03(\tR\n" +
+	"didYouMean\x1a^\n" +
+	"\rCategoryCount\x127\n" +
+	"\bcategory\x18\x01 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryR\bcategory\x12\x14\n" +
+	"\x05books\x18\x02 \x01(\x05R\x05books\x1aB\n" +
+	"\vDecadeCount\x12\x1d\n" +
+	"\n" +
+	"first_year\x18\x01 \x01(\x05R\tfirstYear\x12\x14\n" +
+	"\x05books\x18\x02 \x01(\x05R\x05books\x1aA\n" +
+	"\rLanguageCount\x12\x1a\n" +
+	"\blanguage\x18\x01 \x01(\tR\blanguage\x12\x14\n" +
+	"\x05books\x18\x02 \x01(\x05R\x05books\"_\n" +
+	"\x13SuggestBooksRequest\x12\x1e\n" +
+	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05query\x12(\n" +
+	"\vmax_results\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\n" +
+	"maxResults\"\xb9\x02\n" +
+	"\x14SuggestBooksResponse\x12T\n" +
+	"\vsuggestions\x18\x01 \x03(\v22.octavo.catalog.v1.SuggestBooksResponse.SuggestionR\vsuggestions\x1a{\n" +
+	"\n" +
+	"Suggestion\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12@\n" +
+	"\x04kind\x18\x02 \x01(\x0e2,.octavo.catalog.v1.SuggestBooksResponse.KindR\x04kind\x12\x17\n" +
+	"\abook_id\x18\x03 \x01(\x05R\x06bookId\"N\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"KIND_TITLE\x10\x01\x12\x0f\n" +
+	"\vKIND_AUTHOR\x10\x02\x12\x0f\n" +
+	"\vKIND_SERIES\x10\x03\"P\n" +
 	"\x12ImportBooksRequest\x12:\n" +
 	"\x05books\x18\x01 \x03(\v2\x17.octavo.catalog.v1.BookB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x05books\"\x95\x01\n" +
 	"\x13ImportBooksResponse\x12\x10\n" +
@@ -1326,13 +1845,14 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x0fCATEGORY_TRAVEL\x10\x1d\x12\x13\n" +
 	"\x0fCATEGORY_NATURE\x10\x1e\x12\x14\n" +
 	"\x10CATEGORY_COOKING\x10\x1f\x12\x17\n" +
-	"\x13CATEGORY_TECHNOLOGY\x10 2\xa5\x06\n" +
+	"\x13CATEGORY_TECHNOLOGY\x10 2\x8b\a\n" +
 	"\x0eCatalogService\x12U\n" +
 	"\aGetBook\x12!.octavo.catalog.v1.GetBookRequest\x1a\".octavo.catalog.v1.GetBookResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\rBatchGetBooks\x12'.octavo.catalog.v1.BatchGetBooksRequest\x1a(.octavo.catalog.v1.BatchGetBooksResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\tListBooks\x12#.octavo.catalog.v1.ListBooksRequest\x1a$.octavo.catalog.v1.ListBooksResponse\"\x03\x90\x02\x01\x12j\n" +
 	"\x0eListCategories\x12(.octavo.catalog.v1.ListCategoriesRequest\x1a).octavo.catalog.v1.ListCategoriesResponse\"\x03\x90\x02\x01\x12a\n" +
-	"\vSearchBooks\x12%.octavo.catalog.v1.SearchBooksRequest\x1a&.octavo.catalog.v1.SearchBooksResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vSearchBooks\x12%.octavo.catalog.v1.SearchBooksRequest\x1a&.octavo.catalog.v1.SearchBooksResponse\"\x03\x90\x02\x01\x12d\n" +
+	"\fSuggestBooks\x12&.octavo.catalog.v1.SuggestBooksRequest\x1a'.octavo.catalog.v1.SuggestBooksResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\vImportBooks\x12%.octavo.catalog.v1.ImportBooksRequest\x1a&.octavo.catalog.v1.ImportBooksResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rSetPopularity\x12'.octavo.catalog.v1.SetPopularityRequest\x1a(.octavo.catalog.v1.SetPopularityResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\n" +
@@ -1350,63 +1870,79 @@ func file_octavo_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_octavo_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_octavo_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_octavo_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_octavo_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_octavo_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_octavo_catalog_v1_catalog_proto_goTypes = []any{
-	(Category)(0),                        // 0: octavo.catalog.v1.Category
-	(*Book)(nil),                         // 1: octavo.catalog.v1.Book
-	(*GetBookRequest)(nil),               // 2: octavo.catalog.v1.GetBookRequest
-	(*GetBookResponse)(nil),              // 3: octavo.catalog.v1.GetBookResponse
-	(*BatchGetBooksRequest)(nil),         // 4: octavo.catalog.v1.BatchGetBooksRequest
-	(*BatchGetBooksResponse)(nil),        // 5: octavo.catalog.v1.BatchGetBooksResponse
-	(*ListBooksRequest)(nil),             // 6: octavo.catalog.v1.ListBooksRequest
-	(*ListBooksResponse)(nil),            // 7: octavo.catalog.v1.ListBooksResponse
-	(*ListCategoriesRequest)(nil),        // 8: octavo.catalog.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),       // 9: octavo.catalog.v1.ListCategoriesResponse
-	(*SearchBooksRequest)(nil),           // 10: octavo.catalog.v1.SearchBooksRequest
-	(*SearchBooksResponse)(nil),          // 11: octavo.catalog.v1.SearchBooksResponse
-	(*ImportBooksRequest)(nil),           // 12: octavo.catalog.v1.ImportBooksRequest
-	(*ImportBooksResponse)(nil),          // 13: octavo.catalog.v1.ImportBooksResponse
-	(*SetPopularityRequest)(nil),         // 14: octavo.catalog.v1.SetPopularityRequest
-	(*SetPopularityResponse)(nil),        // 15: octavo.catalog.v1.SetPopularityResponse
-	(*WatchBooksRequest)(nil),            // 16: octavo.catalog.v1.WatchBooksRequest
-	(*WatchBooksResponse)(nil),           // 17: octavo.catalog.v1.WatchBooksResponse
-	(*ListCategoriesResponse_Entry)(nil), // 18: octavo.catalog.v1.ListCategoriesResponse.Entry
-	(*SetPopularityRequest_Entry)(nil),   // 19: octavo.catalog.v1.SetPopularityRequest.Entry
+	(Category)(0),                             // 0: octavo.catalog.v1.Category
+	(SuggestBooksResponse_Kind)(0),            // 1: octavo.catalog.v1.SuggestBooksResponse.Kind
+	(*Book)(nil),                              // 2: octavo.catalog.v1.Book
+	(*GetBookRequest)(nil),                    // 3: octavo.catalog.v1.GetBookRequest
+	(*GetBookResponse)(nil),                   // 4: octavo.catalog.v1.GetBookResponse
+	(*BatchGetBooksRequest)(nil),              // 5: octavo.catalog.v1.BatchGetBooksRequest
+	(*BatchGetBooksResponse)(nil),             // 6: octavo.catalog.v1.BatchGetBooksResponse
+	(*ListBooksRequest)(nil),                  // 7: octavo.catalog.v1.ListBooksRequest
+	(*ListBooksResponse)(nil),                 // 8: octavo.catalog.v1.ListBooksResponse
+	(*ListCategoriesRequest)(nil),             // 9: octavo.catalog.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),            // 10: octavo.catalog.v1.ListCategoriesResponse
+	(*SearchBooksRequest)(nil),                // 11: octavo.catalog.v1.SearchBooksRequest
+	(*SearchBooksResponse)(nil),               // 12: octavo.catalog.v1.SearchBooksResponse
+	(*SuggestBooksRequest)(nil),               // 13: octavo.catalog.v1.SuggestBooksRequest
+	(*SuggestBooksResponse)(nil),              // 14: octavo.catalog.v1.SuggestBooksResponse
+	(*ImportBooksRequest)(nil),                // 15: octavo.catalog.v1.ImportBooksRequest
+	(*ImportBooksResponse)(nil),               // 16: octavo.catalog.v1.ImportBooksResponse
+	(*SetPopularityRequest)(nil),              // 17: octavo.catalog.v1.SetPopularityRequest
+	(*SetPopularityResponse)(nil),             // 18: octavo.catalog.v1.SetPopularityResponse
+	(*WatchBooksRequest)(nil),                 // 19: octavo.catalog.v1.WatchBooksRequest
+	(*WatchBooksResponse)(nil),                // 20: octavo.catalog.v1.WatchBooksResponse
+	(*ListCategoriesResponse_Entry)(nil),      // 21: octavo.catalog.v1.ListCategoriesResponse.Entry
+	(*SearchBooksResponse_CategoryCount)(nil), // 22: octavo.catalog.v1.SearchBooksResponse.CategoryCount
+	(*SearchBooksResponse_DecadeCount)(nil),   // 23: octavo.catalog.v1.SearchBooksResponse.DecadeCount
+	(*SearchBooksResponse_LanguageCount)(nil), // 24: octavo.catalog.v1.SearchBooksResponse.LanguageCount
+	(*SuggestBooksResponse_Suggestion)(nil),   // 25: octavo.catalog.v1.SuggestBooksResponse.Suggestion
+	(*SetPopularityRequest_Entry)(nil),        // 26: octavo.catalog.v1.SetPopularityRequest.Entry
 }
 var file_octavo_catalog_v1_catalog_proto_depIdxs = []int32{
 	0,  // 0: octavo.catalog.v1.Book.category:type_name -> octavo.catalog.v1.Category
-	1,  // 1: octavo.catalog.v1.GetBookResponse.book:type_name -> octavo.catalog.v1.Book
-	1,  // 2: octavo.catalog.v1.BatchGetBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	2,  // 1: octavo.catalog.v1.GetBookResponse.book:type_name -> octavo.catalog.v1.Book
+	2,  // 2: octavo.catalog.v1.BatchGetBooksResponse.books:type_name -> octavo.catalog.v1.Book
 	0,  // 3: octavo.catalog.v1.ListBooksRequest.category:type_name -> octavo.catalog.v1.Category
-	1,  // 4: octavo.catalog.v1.ListBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	18, // 5: octavo.catalog.v1.ListCategoriesResponse.categories:type_name -> octavo.catalog.v1.ListCategoriesResponse.Entry
-	1,  // 6: octavo.catalog.v1.SearchBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	1,  // 7: octavo.catalog.v1.ImportBooksRequest.books:type_name -> octavo.catalog.v1.Book
-	19, // 8: octavo.catalog.v1.SetPopularityRequest.entries:type_name -> octavo.catalog.v1.SetPopularityRequest.Entry
-	1,  // 9: octavo.catalog.v1.WatchBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	0,  // 10: octavo.catalog.v1.ListCategoriesResponse.Entry.category:type_name -> octavo.catalog.v1.Category
-	2,  // 11: octavo.catalog.v1.CatalogService.GetBook:input_type -> octavo.catalog.v1.GetBookRequest
-	4,  // 12: octavo.catalog.v1.CatalogService.BatchGetBooks:input_type -> octavo.catalog.v1.BatchGetBooksRequest
-	6,  // 13: octavo.catalog.v1.CatalogService.ListBooks:input_type -> octavo.catalog.v1.ListBooksRequest
-	8,  // 14: octavo.catalog.v1.CatalogService.ListCategories:input_type -> octavo.catalog.v1.ListCategoriesRequest
-	10, // 15: octavo.catalog.v1.CatalogService.SearchBooks:input_type -> octavo.catalog.v1.SearchBooksRequest
-	12, // 16: octavo.catalog.v1.CatalogService.ImportBooks:input_type -> octavo.catalog.v1.ImportBooksRequest
-	14, // 17: octavo.catalog.v1.CatalogService.SetPopularity:input_type -> octavo.catalog.v1.SetPopularityRequest
-	16, // 18: octavo.catalog.v1.CatalogService.WatchBooks:input_type -> octavo.catalog.v1.WatchBooksRequest
-	3,  // 19: octavo.catalog.v1.CatalogService.GetBook:output_type -> octavo.catalog.v1.GetBookResponse
-	5,  // 20: octavo.catalog.v1.CatalogService.BatchGetBooks:output_type -> octavo.catalog.v1.BatchGetBooksResponse
-	7,  // 21: octavo.catalog.v1.CatalogService.ListBooks:output_type -> octavo.catalog.v1.ListBooksResponse
-	9,  // 22: octavo.catalog.v1.CatalogService.ListCategories:output_type -> octavo.catalog.v1.ListCategoriesResponse
-	11, // 23: octavo.catalog.v1.CatalogService.SearchBooks:output_type -> octavo.catalog.v1.SearchBooksResponse
-	13, // 24: octavo.catalog.v1.CatalogService.ImportBooks:output_type -> octavo.catalog.v1.ImportBooksResponse
-	15, // 25: octavo.catalog.v1.CatalogService.SetPopularity:output_type -> octavo.catalog.v1.SetPopularityResponse
-	17, // 26: octavo.catalog.v1.CatalogService.WatchBooks:output_type -> octavo.catalog.v1.WatchBooksResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	2,  // 4: octavo.catalog.v1.ListBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	21, // 5: octavo.catalog.v1.ListCategoriesResponse.categories:type_name -> octavo.catalog.v1.ListCategoriesResponse.Entry
+	0,  // 6: octavo.catalog.v1.SearchBooksRequest.category:type_name -> octavo.catalog.v1.Category
+	2,  // 7: octavo.catalog.v1.SearchBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	22, // 8: octavo.catalog.v1.SearchBooksResponse.categories:type_name -> octavo.catalog.v1.SearchBooksResponse.CategoryCount
+	23, // 9: octavo.catalog.v1.SearchBooksResponse.decades:type_name -> octavo.catalog.v1.SearchBooksResponse.DecadeCount
+	24, // 10: octavo.catalog.v1.SearchBooksResponse.languages:type_name -> octavo.catalog.v1.SearchBooksResponse.LanguageCount
+	25, // 11: octavo.catalog.v1.SuggestBooksResponse.suggestions:type_name -> octavo.catalog.v1.SuggestBooksResponse.Suggestion
+	2,  // 12: octavo.catalog.v1.ImportBooksRequest.books:type_name -> octavo.catalog.v1.Book
+	26, // 13: octavo.catalog.v1.SetPopularityRequest.entries:type_name -> octavo.catalog.v1.SetPopularityRequest.Entry
+	2,  // 14: octavo.catalog.v1.WatchBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	0,  // 15: octavo.catalog.v1.ListCategoriesResponse.Entry.category:type_name -> octavo.catalog.v1.Category
+	0,  // 16: octavo.catalog.v1.SearchBooksResponse.CategoryCount.category:type_name -> octavo.catalog.v1.Category
+	1,  // 17: octavo.catalog.v1.SuggestBooksResponse.Suggestion.kind:type_name -> octavo.catalog.v1.SuggestBooksResponse.Kind
+	3,  // 18: octavo.catalog.v1.CatalogService.GetBook:input_type -> octavo.catalog.v1.GetBookRequest
+	5,  // 19: octavo.catalog.v1.CatalogService.BatchGetBooks:input_type -> octavo.catalog.v1.BatchGetBooksRequest
+	7,  // 20: octavo.catalog.v1.CatalogService.ListBooks:input_type -> octavo.catalog.v1.ListBooksRequest
+	9,  // 21: octavo.catalog.v1.CatalogService.ListCategories:input_type -> octavo.catalog.v1.ListCategoriesRequest
+	11, // 22: octavo.catalog.v1.CatalogService.SearchBooks:input_type -> octavo.catalog.v1.SearchBooksRequest
+	13, // 23: octavo.catalog.v1.CatalogService.SuggestBooks:input_type -> octavo.catalog.v1.SuggestBooksRequest
+	15, // 24: octavo.catalog.v1.CatalogService.ImportBooks:input_type -> octavo.catalog.v1.ImportBooksRequest
+	17, // 25: octavo.catalog.v1.CatalogService.SetPopularity:input_type -> octavo.catalog.v1.SetPopularityRequest
+	19, // 26: octavo.catalog.v1.CatalogService.WatchBooks:input_type -> octavo.catalog.v1.WatchBooksRequest
+	4,  // 27: octavo.catalog.v1.CatalogService.GetBook:output_type -> octavo.catalog.v1.GetBookResponse
+	6,  // 28: octavo.catalog.v1.CatalogService.BatchGetBooks:output_type -> octavo.catalog.v1.BatchGetBooksResponse
+	8,  // 29: octavo.catalog.v1.CatalogService.ListBooks:output_type -> octavo.catalog.v1.ListBooksResponse
+	10, // 30: octavo.catalog.v1.CatalogService.ListCategories:output_type -> octavo.catalog.v1.ListCategoriesResponse
+	12, // 31: octavo.catalog.v1.CatalogService.SearchBooks:output_type -> octavo.catalog.v1.SearchBooksResponse
+	14, // 32: octavo.catalog.v1.CatalogService.SuggestBooks:output_type -> octavo.catalog.v1.SuggestBooksResponse
+	16, // 33: octavo.catalog.v1.CatalogService.ImportBooks:output_type -> octavo.catalog.v1.ImportBooksResponse
+	18, // 34: octavo.catalog.v1.CatalogService.SetPopularity:output_type -> octavo.catalog.v1.SetPopularityResponse
+	20, // 35: octavo.catalog.v1.CatalogService.WatchBooks:output_type -> octavo.catalog.v1.WatchBooksResponse
+	27, // [27:36] is the sub-list for method output_type
+	18, // [18:27] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_octavo_catalog_v1_catalog_proto_init() }
@@ -1419,8 +1955,8 @@ func file_octavo_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_catalog_v1_catalog_proto_rawDesc), len(file_octavo_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   19,
+			NumEnums:      2,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

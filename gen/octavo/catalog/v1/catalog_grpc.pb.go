@@ -26,6 +26,7 @@ const (
 	CatalogService_ListBooks_FullMethodName      = "/octavo.catalog.v1.CatalogService/ListBooks"
 	CatalogService_ListCategories_FullMethodName = "/octavo.catalog.v1.CatalogService/ListCategories"
 	CatalogService_SearchBooks_FullMethodName    = "/octavo.catalog.v1.CatalogService/SearchBooks"
+	CatalogService_SuggestBooks_FullMethodName   = "/octavo.catalog.v1.CatalogService/SuggestBooks"
 	CatalogService_ImportBooks_FullMethodName    = "/octavo.catalog.v1.CatalogService/ImportBooks"
 	CatalogService_SetPopularity_FullMethodName  = "/octavo.catalog.v1.CatalogService/SetPopularity"
 	CatalogService_WatchBooks_FullMethodName     = "/octavo.catalog.v1.CatalogService/WatchBooks"
@@ -45,8 +46,11 @@ type CatalogServiceClient interface {
 	ListBooks(ctx context.Context, in *ListBooksRequest, opts ...grpc.CallOption) (*ListBooksResponse, error)
 	// The categories that have books.
 	ListCategories(ctx context.Context, in *ListCategoriesRequest, opts ...grpc.CallOption) (*ListCategoriesResponse, error)
-	// Books by words of their title, author or series.
+	// Books by words of their title, author or series. Words with a letter wrong
+	// find what they were meant for.
 	SearchBooks(ctx context.Context, in *SearchBooksRequest, opts ...grpc.CallOption) (*SearchBooksResponse, error)
+	// Titles, authors and series that go on as somebody has begun to type.
+	SuggestBooks(ctx context.Context, in *SuggestBooksRequest, opts ...grpc.CallOption) (*SuggestBooksResponse, error)
 	// Adds or updates books. All of them or none.
 	ImportBooks(ctx context.Context, in *ImportBooksRequest, opts ...grpc.CallOption) (*ImportBooksResponse, error)
 	// Tells how many readers books have had; the trainer calls it.
@@ -114,6 +118,16 @@ func (c *catalogServiceClient) SearchBooks(ctx context.Context, in *SearchBooksR
 	return out, nil
 }
 
+func (c *catalogServiceClient) SuggestBooks(ctx context.Context, in *SuggestBooksRequest, opts ...grpc.CallOption) (*SuggestBooksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SuggestBooksResponse)
+	err := c.cc.Invoke(ctx, CatalogService_SuggestBooks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *catalogServiceClient) ImportBooks(ctx context.Context, in *ImportBooksRequest, opts ...grpc.CallOption) (*ImportBooksResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ImportBooksResponse)
@@ -167,8 +181,11 @@ type CatalogServiceServer interface {
 	ListBooks(context.Context, *ListBooksRequest) (*ListBooksResponse, error)
 	// The categories that have books.
 	ListCategories(context.Context, *ListCategoriesRequest) (*ListCategoriesResponse, error)
-	// Books by words of their title, author or series.
+	// Books by words of their title, author or series. Words with a letter wrong
+	// find what they were meant for.
 	SearchBooks(context.Context, *SearchBooksRequest) (*SearchBooksResponse, error)
+	// Titles, authors and series that go on as somebody has begun to type.
+	SuggestBooks(context.Context, *SuggestBooksRequest) (*SuggestBooksResponse, error)
 	// Adds or updates books. All of them or none.
 	ImportBooks(context.Context, *ImportBooksRequest) (*ImportBooksResponse, error)
 	// Tells how many readers books have had; the trainer calls it.
@@ -200,6 +217,9 @@ func (UnimplementedCatalogServiceServer) ListCategories(context.Context, *ListCa
 }
 func (UnimplementedCatalogServiceServer) SearchBooks(context.Context, *SearchBooksRequest) (*SearchBooksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SearchBooks not implemented")
+}
+func (UnimplementedCatalogServiceServer) SuggestBooks(context.Context, *SuggestBooksRequest) (*SuggestBooksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SuggestBooks not implemented")
 }
 func (UnimplementedCatalogServiceServer) ImportBooks(context.Context, *ImportBooksRequest) (*ImportBooksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ImportBooks not implemented")
@@ -321,6 +341,24 @@ func _CatalogService_SearchBooks_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_SuggestBooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SuggestBooksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).SuggestBooks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_SuggestBooks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).SuggestBooks(ctx, req.(*SuggestBooksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_ImportBooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImportBooksRequest)
 	if err := dec(in); err != nil {
@@ -394,6 +432,10 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SearchBooks",
 			Handler:    _CatalogService_SearchBooks_Handler,
+		},
+		{
+			MethodName: "SuggestBooks",
+			Handler:    _CatalogService_SuggestBooks_Handler,
 		},
 		{
 			MethodName: "ImportBooks",

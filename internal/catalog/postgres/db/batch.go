@@ -19,14 +19,13 @@ var (
 const putBook = `-- name: PutBook :batchexec
 INSERT INTO books (
     id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position, folded_title, folded
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    source, source_id, popularity, source_popularity, position
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE SET
     title = excluded.title, authors = excluded.authors, category = excluded.category, year = excluded.year,
     tags = excluded.tags, series = excluded.series, series_position = excluded.series_position,
     isbn13 = excluded.isbn13, language = excluded.language, popularity = excluded.popularity,
-    source_popularity = excluded.source_popularity, position = excluded.position,
-    folded_title = excluded.folded_title, folded = excluded.folded
+    source_popularity = excluded.source_popularity, position = excluded.position
 `
 
 type PutBookBatchResults struct {
@@ -51,8 +50,6 @@ type PutBookParams struct {
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
-	FoldedTitle      string
-	Folded           string
 }
 
 func (q *Queries) PutBook(ctx context.Context, arg []PutBookParams) *PutBookBatchResults {
@@ -74,8 +71,6 @@ func (q *Queries) PutBook(ctx context.Context, arg []PutBookParams) *PutBookBatc
 			a.Popularity,
 			a.SourcePopularity,
 			a.Position,
-			a.FoldedTitle,
-			a.Folded,
 		}
 		batch.Queue(putBook, vals...)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 const booksByID = `-- name: BooksByID :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE id = ANY($1::integer[])
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE id = ANY($1::integer[])
 `
 
 func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
@@ -38,8 +38,6 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -52,7 +50,7 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 }
 
 const booksBySource = `-- name: BooksBySource :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
 WHERE (source, source_id) IN (SELECT unnest($1::text[]), unnest($2::text[]))
 `
 
@@ -86,199 +84,6 @@ func (q *Queries) BooksBySource(ctx context.Context, arg BooksBySourceParams) ([
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const booksContaining = `-- name: BooksContaining :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE strpos(' ' || folded, $1) > 0 ORDER BY popularity DESC, id LIMIT $2
-`
-
-type BooksContainingParams struct {
-	Part string
-	Most int32
-}
-
-func (q *Queries) BooksContaining(ctx context.Context, arg BooksContainingParams) ([]Book, error) {
-	rows, err := q.db.Query(ctx, booksContaining, arg.Part, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const booksMatching = `-- name: BooksMatching :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded LIKE $1 AND folded LIKE ALL($2::text[])
-ORDER BY popularity DESC, id LIMIT $3
-`
-
-type BooksMatchingParams struct {
-	Longest  string
-	Patterns []string
-	Most     int32
-}
-
-func (q *Queries) BooksMatching(ctx context.Context, arg BooksMatchingParams) ([]Book, error) {
-	rows, err := q.db.Query(ctx, booksMatching, arg.Longest, arg.Patterns, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const booksSimilar = `-- name: BooksSimilar :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded %> $1::text
-ORDER BY word_similarity($1::text, folded) DESC, popularity DESC, id LIMIT $2
-`
-
-type BooksSimilarParams struct {
-	Text string
-	Most int32
-}
-
-func (q *Queries) BooksSimilar(ctx context.Context, arg BooksSimilarParams) ([]Book, error) {
-	rows, err := q.db.Query(ctx, booksSimilar, arg.Text, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const booksTitled = `-- name: BooksTitled :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded_title = $1 ORDER BY popularity DESC LIMIT $2
-`
-
-type BooksTitledParams struct {
-	Text string
-	Most int32
-}
-
-func (q *Queries) BooksTitled(ctx context.Context, arg BooksTitledParams) ([]Book, error) {
-	rows, err := q.db.Query(ctx, booksTitled, arg.Text, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -291,7 +96,7 @@ func (q *Queries) BooksTitled(ctx context.Context, arg BooksTitledParams) ([]Boo
 }
 
 const changes = `-- name: Changes :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE position > $1 ORDER BY position LIMIT $2
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE position > $1 ORDER BY position LIMIT $2
 `
 
 type ChangesParams struct {
@@ -324,8 +129,6 @@ func (q *Queries) Changes(ctx context.Context, arg ChangesParams) ([]Book, error
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -417,7 +220,7 @@ func (q *Queries) LastID(ctx context.Context) (int64, error) {
 }
 
 const listBooks = `-- name: ListBooks :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
 WHERE popularity <= $1 AND (popularity < $1 OR id > $2)
 ORDER BY popularity DESC, id LIMIT $3
 `
@@ -453,8 +256,6 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -467,7 +268,7 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 }
 
 const listCategory = `-- name: ListCategory :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
 WHERE category = $1 AND popularity <= $2 AND (popularity < $2 OR id > $3)
 ORDER BY popularity DESC, id LIMIT $4
 `
@@ -509,8 +310,6 @@ func (q *Queries) ListCategory(ctx context.Context, arg ListCategoryParams) ([]B
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -547,52 +346,4 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 	var count int64
 	err := row.Scan(&count)
 	return count, err
-}
-
-const titlesFrom = `-- name: TitlesFrom :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded_title > $1 AND folded_title < $2 ORDER BY popularity DESC LIMIT $3
-`
-
-type TitlesFromParams struct {
-	First  string
-	Beyond string
-	Most   int32
-}
-
-func (q *Queries) TitlesFrom(ctx context.Context, arg TitlesFromParams) ([]Book, error) {
-	rows, err := q.db.Query(ctx, titlesFrom, arg.First, arg.Beyond, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }

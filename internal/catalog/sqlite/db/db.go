@@ -30,12 +30,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.booksByIDStmt, err = db.PrepareContext(ctx, booksByID); err != nil {
 		return nil, fmt.Errorf("error preparing query BooksByID: %w", err)
 	}
-	if q.booksContainingStmt, err = db.PrepareContext(ctx, booksContaining); err != nil {
-		return nil, fmt.Errorf("error preparing query BooksContaining: %w", err)
-	}
-	if q.booksTitledStmt, err = db.PrepareContext(ctx, booksTitled); err != nil {
-		return nil, fmt.Errorf("error preparing query BooksTitled: %w", err)
-	}
 	if q.changesStmt, err = db.PrepareContext(ctx, changes); err != nil {
 		return nil, fmt.Errorf("error preparing query Changes: %w", err)
 	}
@@ -69,9 +63,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sizeStmt, err = db.PrepareContext(ctx, size); err != nil {
 		return nil, fmt.Errorf("error preparing query Size: %w", err)
 	}
-	if q.titlesFromStmt, err = db.PrepareContext(ctx, titlesFrom); err != nil {
-		return nil, fmt.Errorf("error preparing query TitlesFrom: %w", err)
-	}
 	if q.updateBookStmt, err = db.PrepareContext(ctx, updateBook); err != nil {
 		return nil, fmt.Errorf("error preparing query UpdateBook: %w", err)
 	}
@@ -88,16 +79,6 @@ func (q *Queries) Close() error {
 	if q.booksByIDStmt != nil {
 		if cerr := q.booksByIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing booksByIDStmt: %w", cerr)
-		}
-	}
-	if q.booksContainingStmt != nil {
-		if cerr := q.booksContainingStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing booksContainingStmt: %w", cerr)
-		}
-	}
-	if q.booksTitledStmt != nil {
-		if cerr := q.booksTitledStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing booksTitledStmt: %w", cerr)
 		}
 	}
 	if q.changesStmt != nil {
@@ -155,11 +136,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sizeStmt: %w", cerr)
 		}
 	}
-	if q.titlesFromStmt != nil {
-		if cerr := q.titlesFromStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing titlesFromStmt: %w", cerr)
-		}
-	}
 	if q.updateBookStmt != nil {
 		if cerr := q.updateBookStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing updateBookStmt: %w", cerr)
@@ -206,8 +182,6 @@ type Queries struct {
 	tx                  *sql.Tx
 	bookBySourceStmt    *sql.Stmt
 	booksByIDStmt       *sql.Stmt
-	booksContainingStmt *sql.Stmt
-	booksTitledStmt     *sql.Stmt
 	changesStmt         *sql.Stmt
 	countCategoriesStmt *sql.Stmt
 	freeIDStmt          *sql.Stmt
@@ -219,7 +193,6 @@ type Queries struct {
 	listCategoryStmt    *sql.Stmt
 	setPopularityStmt   *sql.Stmt
 	sizeStmt            *sql.Stmt
-	titlesFromStmt      *sql.Stmt
 	updateBookStmt      *sql.Stmt
 }
 
@@ -229,8 +202,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		tx:                  tx,
 		bookBySourceStmt:    q.bookBySourceStmt,
 		booksByIDStmt:       q.booksByIDStmt,
-		booksContainingStmt: q.booksContainingStmt,
-		booksTitledStmt:     q.booksTitledStmt,
 		changesStmt:         q.changesStmt,
 		countCategoriesStmt: q.countCategoriesStmt,
 		freeIDStmt:          q.freeIDStmt,
@@ -242,7 +213,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		listCategoryStmt:    q.listCategoryStmt,
 		setPopularityStmt:   q.setPopularityStmt,
 		sizeStmt:            q.sizeStmt,
-		titlesFromStmt:      q.titlesFromStmt,
 		updateBookStmt:      q.updateBookStmt,
 	}
 }

@@ -20,6 +20,4 @@ type Book struct {
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
-	FoldedTitle      string
-	Folded           string
 }

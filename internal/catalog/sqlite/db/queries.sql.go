@@ -11,7 +11,7 @@ import (
 )
 
 const bookBySource = `-- name: BookBySource :one
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE source = ? AND source_id = ?
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE source = ? AND source_id = ?
 `
 
 type BookBySourceParams struct {
@@ -38,14 +38,12 @@ func (q *Queries) BookBySource(ctx context.Context, arg BookBySourceParams) (Boo
 		&i.Popularity,
 		&i.SourcePopularity,
 		&i.Position,
-		&i.FoldedTitle,
-		&i.Folded,
 	)
 	return i, err
 }
 
 const booksByID = `-- name: BooksByID :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE id IN (/*SLICE:ids*/?)
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE id IN (/*SLICE:ids*/?)
 `
 
 func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
@@ -83,108 +81,6 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const booksContaining = `-- name: BooksContaining :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE instr(' ' || folded, ?1) > 0 ORDER BY popularity DESC, id LIMIT ?2
-`
-
-type BooksContainingParams struct {
-	Part string
-	Most int64
-}
-
-func (q *Queries) BooksContaining(ctx context.Context, arg BooksContainingParams) ([]Book, error) {
-	rows, err := q.query(ctx, q.booksContainingStmt, booksContaining, arg.Part, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const booksTitled = `-- name: BooksTitled :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded_title = ? ORDER BY popularity DESC LIMIT ?
-`
-
-type BooksTitledParams struct {
-	FoldedTitle string
-	Limit       int64
-}
-
-func (q *Queries) BooksTitled(ctx context.Context, arg BooksTitledParams) ([]Book, error) {
-	rows, err := q.query(ctx, q.booksTitledStmt, booksTitled, arg.FoldedTitle, arg.Limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -200,7 +96,7 @@ func (q *Queries) BooksTitled(ctx context.Context, arg BooksTitledParams) ([]Boo
 }
 
 const changes = `-- name: Changes :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE position > ? ORDER BY position LIMIT ?
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE position > ? ORDER BY position LIMIT ?
 `
 
 type ChangesParams struct {
@@ -233,8 +129,6 @@ func (q *Queries) Changes(ctx context.Context, arg ChangesParams) ([]Book, error
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -321,8 +215,8 @@ func (q *Queries) IDTaken(ctx context.Context, id int32) (int64, error) {
 const insertBook = `-- name: InsertBook :exec
 INSERT INTO books (
     id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position, folded_title, folded
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    source, source_id, popularity, source_popularity, position
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 `
 
 type InsertBookParams struct {
@@ -341,8 +235,6 @@ type InsertBookParams struct {
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
-	FoldedTitle      string
-	Folded           string
 }
 
 func (q *Queries) InsertBook(ctx context.Context, arg InsertBookParams) error {
@@ -362,8 +254,6 @@ func (q *Queries) InsertBook(ctx context.Context, arg InsertBookParams) error {
 		arg.Popularity,
 		arg.SourcePopularity,
 		arg.Position,
-		arg.FoldedTitle,
-		arg.Folded,
 	)
 	return err
 }
@@ -380,7 +270,7 @@ func (q *Queries) LastID(ctx context.Context) (int64, error) {
 }
 
 const listBooks = `-- name: ListBooks :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
 WHERE popularity <= ?1 AND (popularity < ?1 OR id > ?2)
 ORDER BY popularity DESC, id LIMIT ?3
 `
@@ -416,8 +306,6 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -433,7 +321,7 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 }
 
 const listCategory = `-- name: ListCategory :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
 WHERE category = ?1 AND popularity <= ?2
   AND (popularity < ?2 OR id > ?3)
 ORDER BY popularity DESC, id LIMIT ?4
@@ -476,8 +364,6 @@ func (q *Queries) ListCategory(ctx context.Context, arg ListCategoryParams) ([]B
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
 		); err != nil {
 			return nil, err
 		}
@@ -517,61 +403,10 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 	return count, err
 }
 
-const titlesFrom = `-- name: TitlesFrom :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position, folded_title, folded FROM books WHERE folded_title > ? AND folded_title < ? ORDER BY popularity DESC LIMIT ?
-`
-
-type TitlesFromParams struct {
-	FoldedTitle   string
-	FoldedTitle_2 string
-	Limit         int64
-}
-
-func (q *Queries) TitlesFrom(ctx context.Context, arg TitlesFromParams) ([]Book, error) {
-	rows, err := q.query(ctx, q.titlesFromStmt, titlesFrom, arg.FoldedTitle, arg.FoldedTitle_2, arg.Limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Book
-	for rows.Next() {
-		var i Book
-		if err := rows.Scan(
-			&i.ID,
-			&i.Title,
-			&i.Authors,
-			&i.Category,
-			&i.Year,
-			&i.Tags,
-			&i.Series,
-			&i.SeriesPosition,
-			&i.Isbn13,
-			&i.Language,
-			&i.Source,
-			&i.SourceID,
-			&i.Popularity,
-			&i.SourcePopularity,
-			&i.Position,
-			&i.FoldedTitle,
-			&i.Folded,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const updateBook = `-- name: UpdateBook :exec
 UPDATE books SET
     title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?, isbn13 = ?,
-    language = ?, popularity = ?, source_popularity = ?, position = ?, folded_title = ?, folded = ?
+    language = ?, popularity = ?, source_popularity = ?, position = ?
 WHERE id = ?
 `
 
@@ -588,8 +423,6 @@ type UpdateBookParams struct {
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
-	FoldedTitle      string
-	Folded           string
 	ID               int32
 }
 
@@ -607,8 +440,6 @@ func (q *Queries) UpdateBook(ctx context.Context, arg UpdateBookParams) error {
 		arg.Popularity,
 		arg.SourcePopularity,
 		arg.Position,
-		arg.FoldedTitle,
-		arg.Folded,
 		arg.ID,
 	)
 	return err

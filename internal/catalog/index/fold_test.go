@@ -1,10 +1,10 @@
-package catalog_test
+package index_test
 
 import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/octavo-books/octavo/internal/catalog"
+	"github.com/octavo-books/octavo/internal/catalog/index"
 )
 
 func TestFold(t *testing.T) {
@@ -22,7 +22,7 @@ func TestFold(t *testing.T) {
 		"a\x00b\xffc":            "a b c",
 		"İstanbul":               "istanbul",
 	} {
-		if got := catalog.Fold(text); got != want {
+		if got := index.Fold(text); got != want {
 			t.Errorf("Fold(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -32,11 +32,11 @@ func FuzzFold(f *testing.F) {
 	f.Add("Émile’s  Straße — №5")
 	f.Add("\xff\x00İ")
 	f.Fuzz(func(t *testing.T, text string) {
-		folded := catalog.Fold(text)
+		folded := index.Fold(text)
 		if !utf8.ValidString(folded) {
 			t.Errorf("Fold(%q) = %q is not UTF-8", text, folded)
 		}
-		if again := catalog.Fold(folded); again != folded {
+		if again := index.Fold(folded); again != folded {
 			t.Errorf("Fold(%q) = %q, folded again %q", text, folded, again)
 		}
 	})
