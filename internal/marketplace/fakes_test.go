@@ -136,9 +136,45 @@ func (f *fakeCatalog) SearchBooks(ctx context.Context, r *catalogv1.SearchBooksR
 		return nil, err
 	}
 	response := &catalogv1.SearchBooksResponse{}
+	counts := map[catalogv1.Category]int32{}
 	for _, b := range f.books {
-		if strings.Contains(strings.ToLower(b.GetTitle()), strings.ToLower(r.GetQuery())) {
+		if !strings.Contains(strings.ToLower(b.GetTitle()), strings.ToLower(r.GetQuery())) {
+			continue
+		}
+		counts[b.GetCategory()]++
+		if r.GetCategory() == 0 || r.GetCategory() == b.GetCategory() {
 			response.Books = append(response.Books, b)
+		}
+	}
+	for category, n := range counts {
+		response.Categories = append(response.Categories, &catalogv1.SearchBooksResponse_CategoryCount{Category: category, Books: n})
+	}
+	response.Total = int32(len(response.GetBooks()))
+	if len(response.GetBooks()) == 0 && len(counts) == 0 {
+		response.DidYouMean = []string{"left hand"}
+	}
+	from := 0
+	if r.GetPageToken() != "" {
+		if _, err := fmt.Sscanf(r.GetPageToken(), "from %d", &from); err != nil || from > len(response.GetBooks()) {
+			return nil, fault.NewInvalid("page_token", "is none")
+		}
+	}
+	to := min(from+int(r.GetMaxResults()), len(response.GetBooks()))
+	if to < len(response.GetBooks()) {
+		response.NextPageToken = fmt.Sprint("from ", to)
+	}
+	response.Books = response.GetBooks()[from:to]
+	return response, nil
+}
+
+func (f *fakeCatalog) SuggestBooks(ctx context.Context, r *catalogv1.SuggestBooksRequest) (*catalogv1.SuggestBooksResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response := &catalogv1.SuggestBooksResponse{}
+	for _, b := range f.books {
+		if strings.HasPrefix(strings.ToLower(b.GetTitle()), strings.ToLower(r.GetQuery())) {
+			response.Suggestions = append(response.Suggestions, &catalogv1.SuggestBooksResponse_Suggestion{Text: b.GetTitle(), BookId: b.GetId()})
 		}
 	}
 	return response, nil

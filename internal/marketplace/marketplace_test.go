@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 )
@@ -441,8 +442,43 @@ func TestSearch(t *testing.T) {
 	wants(t, b.get("/search"), "Type some words")
 	wants(t, b.get("/search?q=%ff%fe"), "Type some words")
 	wants(t, b.get("/search?q="+strings.Repeat("%C3%A9", 300)), "Only the first 200 characters were searched for.")
+	wantsMarkup(t, b.get("/search?q=the"), `<datalist id="suggestions"><option value="The Left Hand of Darkness">`)
 	services.catalog.set(true, false)
 	wants(t, b.get("/search?q=dune"), "The search is not available just now.")
+}
+
+// Filters and pages are links, each of which keeps the words and the other
+// filters.
+func TestSearchIsNarrowedDown(t *testing.T) {
+	services := library()
+	for i := range int32(30) {
+		services.catalog.books = append(services.catalog.books, &catalogv1.Book{Id: 100 + i, Title: fmt.Sprint("Tome ", i), Category: 1 + catalogv1.Category(i%3/2)})
+	}
+	b := open(t, services.config(t))
+	wantsMarkup(t, b.get("/search?q=tome"), `href="/search?category=literature&amp;q=tome"`, `href="/search?q=tome&amp;after=from+24"`, "Tome 23")
+	last := b.get("/search?q=tome&after=from+24")
+	wantsMarkup(t, last, "Tome 29", "First page")
+	if strings.Contains(last, "Next page") {
+		t.Error("there is a page after the last one")
+	}
+	wantsMarkup(t, b.get("/search?q=tome&category=philosophy&decade=1990&language=en"),
+		`href="/search?decade=1990&amp;language=en&amp;q=tome" aria-current="true"`, `href="/search?category=literature&amp;decade=1990&amp;language=en&amp;q=tome"`)
+	wantsMarkup(t, b.get("/search?q=tome&category=cooking"), "with these filters", `href="/search?q=tome">Search without filters`)
+	wantsMarkup(t, b.get("/search?q=lef+hnd"), "Did you mean", `href="/search?q=left+hand"`)
+	wantsMarkup(t, b.get("/search?q=tome&category=nonsense&decade=ten&language=!"), "Tome 23")
+	if status, page, _ := b.fetch("/search?q=tome&after=nonsense"); status != http.StatusBadRequest || !strings.Contains(page, "Begin with the first one") {
+		t.Errorf("a page that is none: status %d, %s", status, page)
+	}
+}
+
+// wantsMarkup wants parts of a page as they are sent.
+func wantsMarkup(t *testing.T, page string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page has no %s", part)
+		}
+	}
 }
 
 func TestHowDisclosesTheModel(t *testing.T) {

@@ -139,7 +139,25 @@ async function searching(page) {
   await page.getByRole('searchbox').press('Enter');
   await page.waitForURL('/search?q=dune');
   assert.ok((await booksIn(page.getByRole('main'))).length > 0, 'nothing found for “dune”');
-  console.log('searched, and found');
+  const main = page.getByRole('main');
+  const filters = page.getByRole('navigation', { name: 'Narrow the search down' });
+  await page.goto('/search?q=the');
+  const all = await booksIn(main);
+  await filters.getByRole('link', { name: 'Fantasy', exact: true }).click();
+  await page.waitForURL('/search?category=fantasy&q=the');
+  assert.notDeepEqual(await booksIn(main), all, 'a filter changes nothing');
+  await filters.getByRole('link', { name: 'Remove the filter Fantasy' }).click();
+  await page.waitForURL('/search?q=the');
+  assert.deepEqual(await booksIn(main), all, 'without the filter there are other books than before');
+  await page.getByRole('link', { name: 'Next page' }).click();
+  const further = await booksIn(main);
+  assert.ok(further.length > 0 && !further.some((book) => all.includes(book)), 'the second page has books of the first');
+  await page.goto('/search?q=frankenstien');
+  assert.match(await page.locator('a.book').first().innerText(), /Frankenstein/);
+  await page.goto('/search?q=frankenstein+zzzzzzzz');
+  await page.getByRole('link', { name: 'frankenstein', exact: true }).click();
+  await page.waitForURL('/search?q=frankenstein');
+  console.log('searched, and found, also with a slip, a filter and further pages');
 }
 
 // keyboard does the main task without a mouse.
@@ -223,6 +241,8 @@ async function accessibility(page, scheme, size) {
     ['book', () => page.locator('a.book').first().click()],
     ['shelves', () => page.goto('/me')],
     ['search', () => page.goto('/search?q=the')],
+    ['search-filtered', () => page.goto('/search?q=the&category=fantasy')],
+    ['search-meant', () => page.goto('/search?q=dune+zzzzzzzzzzzz')],
     ['search-nothing', () => page.goto('/search?q=zzzzzzzzzzzz')],
     ['how', () => page.goto('/how')],
   ];

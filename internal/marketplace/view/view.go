@@ -77,6 +77,7 @@ type Frame struct {
 	Icon        string // address
 	Reader      string // how the chosen reader is called; empty for none
 	Query       string // what was searched for
+	Suggested   bool   // the page has other searches to offer in the search field
 	Path        string // of the page shown
 	Categories  []Category
 	Notices     []string // calm sentences about what is missing
@@ -178,9 +179,42 @@ type Mine struct {
 // Found is the page of a search.
 type Found struct {
 	Frame
-	Asked  bool
-	Failed bool
-	Books  []Card
+	Asked      bool
+	Failed     bool
+	Further    bool // not the first page
+	Total      int  // books found, on all pages
+	Books      []Card
+	Choices    []Choices
+	DidYouMean []Choice // other words that find something
+	// Titles and names that go on like the query, for the search field.
+	Suggestions []string
+	First, All  string // addresses of the first page, and of the search without filters
+	Next        string // address of the next page, empty on the last
+}
+
+// Filtered tells whether a filter is in use.
+func (f Found) Filtered() bool { return f.All != f.First }
+
+// Choices are the values of a filter.
+type Choices struct {
+	Title   string
+	Options []Choice
+}
+
+// Choice is one value of a filter, or another search.
+type Choice struct {
+	Label string
+	Books int
+	On    bool   // in use; the address is that of the search without it
+	Href  string // address
+}
+
+// Decade is the ten years from first on, in words.
+func Decade(first int32) string {
+	if first < 0 {
+		return strconv.Itoa(int(-first)) + "–" + strconv.Itoa(int(-first-9)) + " BCE"
+	}
+	return strconv.Itoa(int(first)) + "s"
 }
 
 // Figure is a name and its value.
