@@ -35,7 +35,7 @@ func (c *trainCommand) Run(ctx context.Context) error {
 
 type modelsCommand struct {
 	List     modelsListCommand     `cmd:"" default:"withargs" help:"List the published models (the default)."`
-	Rollback modelsRollbackCommand `cmd:"" help:"Make the model before the current one current again. A running Octavo follows by itself."`
+	Rollback modelsRollbackCommand `cmd:"" help:"Make the model before the current one, or the one named, current again. A running Octavo follows by itself."`
 }
 
 type modelsListCommand struct {
@@ -71,6 +71,7 @@ func (c *modelsListCommand) Run(ctx context.Context) error {
 
 type modelsRollbackCommand struct {
 	dataFlags `embed:""`
+	To        string `help:"Name of the model to go to, as 'octavo models' lists it; the one before the current one unless given." placeholder:"NAME"`
 }
 
 func (c *modelsRollbackCommand) Run(ctx context.Context) error {
@@ -78,7 +79,12 @@ func (c *modelsRollbackCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := store.Rollback(ctx)
+	name := c.To
+	if name != "" {
+		err = store.RollbackTo(ctx, name)
+	} else {
+		name, err = store.Rollback(ctx)
+	}
 	if err != nil {
 		return err
 	}

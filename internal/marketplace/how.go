@@ -34,16 +34,41 @@ func (s *shop) how(v *visit) error {
 	if err == nil {
 		page.Facts = append(page.Facts, view.Figure{Name: "Log known up to position", Value: view.Thousands(model.GetPosition())})
 	}
-	page.Parameters, page.Metrics = figures(model.GetParameters()), figures(model.GetMetrics())
+	page.Parameters, page.Metrics = figures(model.GetParameters(), parameterWords), figures(model.GetMetrics(), nil)
 	page.Frame = v.frame("How recommendations work", "What a suggestion rests on, and the figures of the model in use.")
 	page.Canonical = "/how"
 	return v.show(http.StatusOK, view.HowPage(page))
 }
 
-func figures(values map[string]float64) []view.Figure {
+// parameterWords say what a parameter does. One that is not here goes by its name.
+var parameterWords = map[string]string{
+	"against":             "How much a book you did not like counts against its neighbours",
+	"book_exponent":       "How much a widely read book is held back",
+	"contrast":            "How much more finishing a book counts than looking at it",
+	"disliked":            "How much a book you did not like counts for its neighbours",
+	"evenness":            "How far all your books have the same to give",
+	"factors":             "How much kinship of taste adds, beyond shared readers",
+	"own_exponent":        "How much less a widely read book of yours says",
+	"prior":               "How much being popular adds",
+	"prior_exponent":      "How steeply that falls towards less popular books",
+	"reader_exponent":     "How much less one book of a long history says",
+	"regression":          "How much is added for what your books say together",
+	"regression_exponent": "How much a widely read book is held back in that",
+	"ridge":               "How much evidence that asks for, in readers",
+	"sharpness":           "How much more near neighbours count than far ones",
+	"smoothing":           "How much evidence nearness asks for, in readers",
+	"stars":               "How much a rating changes what a book counts",
+	"unobserved":          "How much a book not read counts as not wanted, for kinship of taste",
+}
+
+func figures(values map[string]float64, words map[string]string) []view.Figure {
 	var out []view.Figure
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		out = append(out, view.Figure{Name: strings.ReplaceAll(name, "_", " "), Value: strconv.FormatFloat(values[name], 'g', 4, 64)})
+		plain := words[name]
+		if plain == "" {
+			plain = strings.ReplaceAll(name, "_", " ")
+		}
+		out = append(out, view.Figure{Name: plain, Value: strconv.FormatFloat(values[name], 'g', 4, 64)})
 	}
 	return out
 }

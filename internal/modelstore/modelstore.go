@@ -180,6 +180,33 @@ func (d *Dir) Rollback(ctx context.Context) (string, error) {
 	return history[1], d.point(history[1:])
 }
 
+// RollbackTo makes the named model of the folder current, as List names it; the
+// present one is then the one before it. It is NotFound when there is no such
+// model.
+func (d *Dir) RollbackTo(ctx context.Context, name string) error {
+	if _, _, err := d.Current(ctx); err != nil {
+		return err
+	}
+	unlock, err := d.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	names, err := d.List(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, name) {
+		return fault.New(fault.NotFound, "there is no model %.80q: 'octavo models' lists those that are there", name)
+	}
+	history, err := d.history()
+	if err != nil {
+		return err
+	}
+	history = slices.DeleteFunc(history, func(before string) bool { return before == name })
+	return d.point(slices.Insert(history, 0, name))
+}
+
 // history is what CURRENT names, the present model first, without those that
 // have been removed since. It has at least one entry or an error.
 func (d *Dir) history() ([]string, error) {

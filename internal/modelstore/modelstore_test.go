@@ -192,6 +192,39 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+func TestRollbackToANamedModel(t *testing.T) {
+	store := open(t, t.TempDir())
+	if err := store.RollbackTo(t.Context(), "model-000001.safetensors"); !errors.Is(err, modelstore.ErrNone) {
+		t.Errorf("in an empty folder: %v, want ErrNone", err)
+	}
+	first := publish(t, store, "one")
+	for _, content := range []string{"two", "three"} {
+		publish(t, store, content)
+	}
+	for _, name := range []string{"model-000009.safetensors", "CURRENT", "../" + first, ""} {
+		if err := store.RollbackTo(t.Context(), name); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("to %q: %v, want that it is not found", name, err)
+		}
+	}
+	if _, content := current(t, store); content != "three" {
+		t.Errorf("current is %q after refusals", content)
+	}
+	for range 2 { // once more changes nothing
+		if err := store.RollbackTo(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if _, content := current(t, store); content != "one" {
+			t.Errorf("current is %q, want the one asked for", content)
+		}
+	}
+	if _, err := store.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, content := current(t, store); content != "three" {
+		t.Errorf("the model before is %q, want the one that was current", content)
+	}
+}
+
 func TestPruningKeepsThePredecessorAfterRollback(t *testing.T) {
 	store := open(t, t.TempDir())
 	publish(t, store, "one")

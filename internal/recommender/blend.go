@@ -40,19 +40,18 @@ type blender struct {
 // returns what the parameters reach, and the model of the trial that does. The
 // factors are left in t.start.
 func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options, metrics map[string]float64) (Parameters, quality, *Model, error) {
-	near, err := link(ctx, t.matrix, p, t.workers, byIndex, nil,
-		func(j int) bool { return t.counts[j].book != nil },
-		func(_, j int) row { return t.counts[j] })
+	lists, err := list(ctx, t.matrix, p, t.matrix.all(), t.workers, nil, func(_, j int) row { return t.counts[j] })
 	if err != nil {
 		return p, got, nil, err
 	}
+	near := join(lists)
 	if len(t.probes) < fewestJudges || o.Parameters != nil && p.Regression == 0 && p.Factors == 0 {
 		if o.Parameters == nil {
 			p.Regression, p.Factors = 0, 0
 		}
 		return p, got, newModel(t.trial.data, t.matrix, near, nil, p), nil
 	}
-	t.counts, t.tried = nil, nil // their memory is needed
+	t.counts, t.strongest, t.last, t.tried = nil, nil, nil, nil // their memory is needed
 	b := &blender{t: t, p: p, seed: o.Seed, near: near, prior: p.popularity(t.matrix.bookSize)}
 	if o.Parameters == nil {
 		err = b.choose(ctx)
@@ -69,17 +68,43 @@ func (t *tuner) blend(ctx context.Context, p Parameters, got quality, o Options,
 	if p.Regression == 0 && p.Factors == 0 {
 		return p, got, newModel(t.trial.data, t.matrix, near, nil, p), nil
 	}
+	m, got, err := b.model(ctx, p)
+	if err != nil || o.Parameters != nil {
+		return p, got, m, err
+	}
+	// What is better alone is the model, and the others decide where it is silent.
+	for part, weight := range []*float64{partRegression: &p.Regression, partFactors: &p.Factors} {
+		recall, ndcg := metricsOf(blendParts[part])
+		if weight == nil || *weight == 0 || metrics[recall]+metrics[ndcg] < got.recall+got.ndcg {
+			continue
+		}
+		delete(metrics, recall)
+		delete(metrics, ndcg)
+		*weight *= overwhelming
+		m, got, err = b.model(ctx, p)
+		break
+	}
+	return p, got, m, err
+}
+
+// overwhelming is how many times as much as in a blend a part counts that the
+// others make no better.
+const overwhelming = 1000
+
+// model is that of the trial for p, and what it reaches. The factors are left in
+// t.start.
+func (b *blender) model(ctx context.Context, p Parameters) (*Model, quality, error) {
 	blended := b.near
 	if p.Regression > 0 {
-		blended = blended.plus(b.regression, p.regressions(t.matrix.bookSize))
+		blended = blended.plus(b.regression, p.regressions(b.t.matrix.bookSize))
 	}
 	var f *factors
 	if p.Factors > 0 {
-		f, t.start = b.factors, b.factors
+		f, b.t.start = b.factors, b.factors
 	}
-	m := newModel(t.trial.data, t.matrix, blended, f, p)
-	got, err = t.measure(ctx, m)
-	return p, got, m, err
+	m := newModel(b.t.trial.data, b.t.matrix, blended, f, p)
+	got, err := b.t.measure(ctx, m)
+	return m, got, err
 }
 
 // learn learns the parts that the parameters ask for.

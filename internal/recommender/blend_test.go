@@ -345,6 +345,31 @@ func TestTheGateRefusesABlendThatIsNoBetterThanAPart(t *testing.T) {
 	}
 }
 
+// TestTheGateAsksNoPartToBeWorseForDislikes: a blend that is better than a part
+// without what dislikes push down is published, though with that it is worse than
+// the part without.
+func TestTheGateAsksNoPartToBeWorseForDislikes(t *testing.T) {
+	m := &Model{info: trained(t).Info()}
+	metrics := m.info.Metrics
+	own, ownNDCG := metricsOf(metricWithoutAgainst)
+	part, partNDCG := metricsOf("cooccurrence")
+	metrics[own], metrics[ownNDCG] = metrics[metricRecall]+0.02, metrics[metricNDCG]
+	metrics[part], metrics[partNDCG] = metrics[metricRecall]+0.01, metrics[metricNDCG]
+	if err := m.Check(); err != nil {
+		t.Errorf("the part is worse without dislikes: %v", err)
+	}
+	metrics[part] += 0.02
+	if err := m.Check(); !errors.Is(err, ErrNotBetter) {
+		t.Errorf("the part is better: %v, want ErrNotBetter", err)
+	}
+	metrics[part] -= 0.02
+	metrics[metricPopularityRecall] = metrics[metricRecall] + 0.01
+	metrics[metricPopularityNDCG] = metrics[metricNDCG]
+	if err := m.Check(); !errors.Is(err, ErrNotBetter) {
+		t.Errorf("popularity is better with dislikes: %v, want ErrNotBetter", err)
+	}
+}
+
 // TestADislikedBookSpeaksForNothing, in no part of a blend, where nothing is set
 // against it: not as a neighbour, not in the regression, and the factors place
 // the reader as if it were not there.

@@ -204,6 +204,7 @@ func (v *evaluator) run(ctx context.Context, stage string, rankings func(int32, 
 	if err != nil {
 		return Figures{}, ranked{}, err
 	}
+	trained := time.Since(start)
 	probes := v.trial.probes(p)
 	answers := make([][]int32, 0, len(probes))
 	q, err := measure(ctx, probes, v.k, len(m.prior), v.workers,
@@ -212,7 +213,7 @@ func (v *evaluator) run(ctx context.Context, stage string, rankings func(int32, 
 	if err != nil {
 		return Figures{}, ranked{}, err
 	}
-	f := Figures{Coverage: q.coverage, Seconds: time.Since(start).Seconds(), PeakMemory: v.peak()}
+	f := Figures{Coverage: q.coverage, TrainSeconds: trained.Seconds(), Seconds: time.Since(start).Seconds(), PeakMemory: v.peak()}
 	if rankings != nil {
 		tell(rankings, m, probes, answers)
 	}

@@ -35,7 +35,7 @@ const (
 	shrinkage = 0.01
 	// factorRounds are the passes over the data that learn factors from nothing,
 	// refiningRounds those that take them from a part of the data to all of it.
-	factorRounds   = 8
+	factorRounds   = 12
 	refiningRounds = 3
 )
 
@@ -173,7 +173,18 @@ func gram(ctx context.Context, x []float32, d, n int) ([]float64, error) {
 	each := (rows + parts - 1) / parts
 	err := parallelEach(ctx, n, parts, func(_, part int) {
 		sum := make([]float32, d*d)
-		for r := part * each; r < min((part+1)*each, rows); r++ {
+		r, last := part*each, min((part+1)*each, rows)
+		var scale [4]float32
+		for ; r+len(scale) <= last; r += len(scale) {
+			four := x[r*d : (r+len(scale))*d]
+			for k := range d {
+				for t := range scale {
+					scale[t] = four[t*d+k]
+				}
+				vector.AddFour(sum[k*d:k*d+min((k/32+1)*32, d)], &scale, four, d)
+			}
+		}
+		for ; r < last; r++ {
 			v := x[r*d : r*d+d]
 			for k, scale := range v {
 				end := min((k/32+1)*32, d)
@@ -227,6 +238,7 @@ func invertRoot(a []float64, d int) []float64 {
 // solver places readers among books, or books among readers.
 type solver struct {
 	system, answer []float32
+	four           []float32 // the points of four, behind one another
 }
 
 // place writes to out where one with the given points, read with these weights,
@@ -242,6 +254,20 @@ func (s *solver) place(points []float32, width int, ids []int32, weights, out []
 	}
 	s.grow(width)
 	clear(s.system)
+	var scale [4]float32
+	for ; len(ids) >= len(scale); ids, weights = ids[len(scale):], weights[len(scale):] {
+		s.four = s.four[:0]
+		for t := range scale {
+			s.four = append(s.four, at(ids[t])...)
+			vector.AddScaled(out, weights[t], at(ids[t]))
+		}
+		for i := range width {
+			for t := range scale {
+				scale[t] = weights[t] * s.four[t*width+i]
+			}
+			vector.AddFour(s.system[i*width:i*width+min((i/32+1)*32, width)], &scale, s.four, width)
+		}
+	}
 	for k, id := range ids {
 		v := at(id)
 		vector.AddScaled(out, weights[k], v)

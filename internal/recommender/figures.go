@@ -19,7 +19,8 @@ type Accuracy struct {
 // training part.
 type Figures struct {
 	Accuracy
-	Seconds           float64  `json:"seconds"`           // for choosing parameters, training and ranking
+	TrainSeconds      float64  `json:"train_seconds"`     // for choosing parameters and training
+	Seconds           float64  `json:"seconds"`           // for these and for ranking
 	PeakMemory        int64    `json:"peak_memory_bytes"` // during that time; 0 when not measured
 	Coverage          float64  `json:"coverage"`          // share of the books ranked for at least one reader
 	Novelty           float64  `json:"novelty"`           // mean −log₂(readers of the book / readers), bits

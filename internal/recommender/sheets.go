@@ -233,7 +233,7 @@ func (s *sheets) measure(ctx context.Context, m mixture) (quality, error) {
 
 // steps are what a part may count, as a multiple of what makes it as strong as
 // the neighbours.
-var steps = []float64{0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8}
+var steps = []float64{0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 16, 32}
 
 // neighboursAlone is a mixture of nothing else.
 var neighboursAlone = mixture{partNeighbours: 1, partPrior: 1}

@@ -137,6 +137,15 @@ func newModel(d *Dataset, m *matrix, near *neighbours, f *factors, p Parameters)
 	return (&shelf{d.books, d.categories, m.readersOf, m.bookSize, d.Readers(), d.Interactions()}).model(near, f, p)
 }
 
+// withPrior is a model of the same neighbours, and of no factors, with the prior
+// of p.
+func (m *Model) withPrior(p Parameters, size []float32) *Model {
+	other := &Model{books: m.books, categories: m.categories, readersOf: m.readersOf, near: m.near, prior: p.popularity(size), info: m.info}
+	other.info.Parameters = p.Map()
+	other.prepare()
+	return other
+}
+
 // shelf is what a model says of its books, and of what it was learnt from,
 // beside what was learnt.
 type shelf struct {

@@ -32,6 +32,12 @@ type tuner struct {
 	probes  []probe
 	counts  []row
 
+	// What the last trial has for others that do not differ in what it depends on.
+	selected  Parameters
+	strongest []row // by book: its neighbours, before they are sharpened
+	linked    Parameters
+	last      *Model
+
 	start *factors // those of the trial, for those of all data to begin with
 }
 
@@ -50,11 +56,11 @@ func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Para
 	}
 	best := start
 	var at quality
-	for _, round := range rounds {
+	for i, round := range rounds {
 		t.trial.judges = round.judges
 		t.tried, t.counts = make(map[Parameters]quality), nil
 		var err error
-		if at, err = t.try(ctx, best); err != nil {
+		if best, at, err = t.begin(ctx, best, i == 0); err != nil {
 			return best, at, err
 		}
 		for _, c := range slices.Concat(round.coordinates...) {
@@ -64,6 +70,30 @@ func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Para
 		}
 	}
 	t.progress.report("choosing parameters", mostTrials, mostTrials)
+	return best, at, nil
+}
+
+// popularStarts are where the search begins instead when that is better: where
+// what is popular says most, no single step from elsewhere may show it.
+var popularStarts = []struct{ bookExponent, prior float64 }{{0.1, 0.1}, {0, 1}}
+
+// begin tries p, and if others may be tried as well returns the best of all.
+func (t *tuner) begin(ctx context.Context, p Parameters, others bool) (Parameters, quality, error) {
+	best := p
+	at, err := t.try(ctx, p)
+	if err != nil || !others {
+		return best, at, err
+	}
+	for _, start := range popularStarts {
+		p.BookExponent, p.Prior = start.bookExponent, start.prior
+		q, err := t.try(ctx, p)
+		if err != nil {
+			return best, at, err
+		}
+		if q.recall+q.ndcg > at.recall+at.ndcg {
+			best, at = p, q
+		}
+	}
 	return best, at, nil
 }
 
@@ -97,7 +127,7 @@ func (t *tuner) oppose(ctx context.Context, m *Model, p Parameters, got quality,
 	if t.probes = t.trial.probes(p); !slices.ContainsFunc(t.probes, opposed) {
 		return p, got, nil
 	}
-	recall, ndcg := metricsOf("without_against")
+	recall, ndcg := metricsOf(metricWithoutAgainst)
 	metrics[recall], metrics[ndcg] = got.recall, got.ndcg
 	for i, against := range opposing {
 		p.Against = against
@@ -144,13 +174,11 @@ func (t *tuner) try(ctx context.Context, p Parameters) (quality, error) {
 	if err := t.count(ctx, p); err != nil {
 		return quality{}, err
 	}
-	near, err := link(ctx, t.matrix, p, t.workers, unordered, nil,
-		func(j int) bool { return t.counts[j].book != nil },
-		func(_, j int) row { return t.counts[j] })
+	m, err := t.link(ctx, p)
 	if err != nil {
 		return quality{}, err
 	}
-	q, err := t.measure(ctx, newModel(t.trial.data, t.matrix, near, nil, p))
+	q, err := t.measure(ctx, m)
 	if err != nil {
 		return q, err
 	}
@@ -158,6 +186,46 @@ func (t *tuner) try(ctx context.Context, p Parameters) (quality, error) {
 	t.trials++
 	t.progress.report("choosing parameters", min(t.trials, mostTrials-1), mostTrials)
 	return q, nil
+}
+
+// link makes the model of the neighbours of judges' books. Which these are, and
+// what they weigh, is found anew only where p differs from the last in that.
+func (t *tuner) link(ctx context.Context, p Parameters) (*Model, error) {
+	key := p
+	key.Prior, key.PriorExponent = 0, 0
+	if t.last != nil && key == t.linked {
+		return t.last.withPrior(p, t.matrix.bookSize), nil
+	}
+	if err := t.selectStrongest(ctx, p); err != nil {
+		return nil, err
+	}
+	own := damping(t.matrix.bookSize, p.Smoothing, p.OwnExponent)
+	lists := make([]row, t.matrix.books)
+	if err := parallel(ctx, t.workers, len(lists), nil, func(_, j int) {
+		near := t.strongest[j]
+		lists[j] = row{near.book, slices.Clone(near.value)}
+		sharpen(lists[j].value, own[j], p)
+	}); err != nil {
+		return nil, err
+	}
+	t.linked, t.last = key, newModel(t.trial.data, t.matrix, join(lists), nil, p)
+	return t.last, nil
+}
+
+// selectStrongest leaves in t.strongest the neighbours that p chooses.
+func (t *tuner) selectStrongest(ctx context.Context, p Parameters) error {
+	key := Parameters{BookExponent: p.BookExponent, Smoothing: p.Smoothing}
+	if t.strongest != nil && key == t.selected {
+		return nil
+	}
+	s := selectors(t.workers, damping(t.matrix.bookSize, p.Smoothing, p.BookExponent), unordered)
+	t.strongest = make([]row, t.matrix.books)
+	t.selected = key
+	return parallel(ctx, t.workers, len(t.strongest), nil, func(w, j int) {
+		if t.counts[j].book != nil {
+			t.strongest[j] = s[w].strongest(t.counts[j])
+		}
+	})
 }
 
 func (t *tuner) measure(ctx context.Context, m *Model) (quality, error) {
@@ -178,7 +246,7 @@ func (t *tuner) count(ctx context.Context, p Parameters) error {
 	if t.counts != nil && key == t.counted {
 		return nil
 	}
-	t.counts = nil
+	t.counts, t.strongest, t.last = nil, nil, nil
 	t.matrix = t.trial.matrix(p)
 	t.trial.judges = affordable(t.matrix, t.trial)
 	t.probes = t.trial.probes(p)

@@ -13,10 +13,10 @@ func WriteText(out io.Writer, e *recommender.Evaluation, about About) error {
 	t := &textTables{w: tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)}
 	recall, ndcg := fmt.Sprintf("recall@%d", e.K), fmt.Sprintf("ndcg@%d", e.K)
 
-	t.row("", recall, "95 % interval", ndcg, "95 % interval", "readers", "seconds", "memory")
+	t.row("", recall, "95 % interval", ndcg, "95 % interval", "readers", "training s", "in all s", "memory")
 	for _, w := range ways(e) {
 		t.row(w.Name, share(w.Recall), interval(w.RecallInterval), share(w.NDCG), interval(w.NDCGInterval),
-			w.Readers, seconds(w.Seconds), megabytes(w.PeakMemory))
+			w.Readers, seconds(w.TrainSeconds), seconds(w.Seconds), megabytes(w.PeakMemory))
 	}
 	t.end()
 	t.row("", "coverage", "novelty", "95 % interval", "diversity", "95 % interval", "long tail", "95 % interval")
@@ -47,7 +47,7 @@ func WriteText(out io.Writer, e *recommender.Evaluation, about About) error {
 		t.line("the future begins on %s; %s events are in it, %s of their books are new",
 			date(e.Time.TestFrom), count(e.Data.TestEvents), count(e.Time.NewBooks))
 	}
-	t.line("intervals by bootstrap over readers; seconds and memory for choosing parameters, training and ranking")
+	t.line("intervals by bootstrap over readers; training with the choice of parameters; in all, and memory, with the ranking")
 	if about.Memory != "" {
 		t.line("memory is the most in use: %s", about.Memory)
 	}

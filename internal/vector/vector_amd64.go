@@ -23,6 +23,16 @@ func addScaledLanes(y []float32, scale float32, x []float32) {
 	addScaledLanesGo(y, scale, x)
 }
 
+// addFourLanes takes a y of a length that is a multiple of 8 above 0, and four
+// rows of x at least as long.
+func addFourLanes(y []float32, scale *[4]float32, x []float32, stride int) {
+	if avx2 {
+		addFourAVX2(&y[0], &x[0], &x[stride], &x[2*stride], &x[3*stride], len(y), scale)
+		return
+	}
+	addFourLanesGo(y, scale, x, stride)
+}
+
 // Prefetch asks for the memory of words that will soon be read, and waits for
 // none of it.
 func Prefetch(words []uint32) {
@@ -39,3 +49,6 @@ func dotAVX2(a, b *float32, n int) float32
 
 //go:noescape
 func addScaledAVX2(y, x *float32, n int, scale float32)
+
+//go:noescape
+func addFourAVX2(y, x0, x1, x2, x3 *float32, n int, scale *[4]float32)

@@ -9,3 +9,7 @@ func Prefetch([]uint32) {}
 func dotLanes(a, b []float32) float32 { return dotLanesGo(a, b) }
 
 func addScaledLanes(y []float32, scale float32, x []float32) { addScaledLanesGo(y, scale, x) }
+
+func addFourLanes(y []float32, scale *[4]float32, x []float32, stride int) {
+	addFourLanesGo(y, scale, x, stride)
+}

@@ -41,6 +41,26 @@ func TestTheAssemblyGivesTheBitsOfTheGoCode(t *testing.T) {
 	}
 }
 
+func TestFourRowsAreAddedAsOneAfterTheOther(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for n := range 200 {
+		stride := n + r.IntN(9)
+		x, y := random(r, 3*stride+n), append(random(r, n), 7) // one behind the end
+		twin, inGo := append([]float32(nil), y...), append([]float32(nil), y...)
+		scale := [4]float32(random(r, 4))
+		AddFour(y[:n], &scale, x, stride)
+		addFourLanesGo(inGo[:n], &scale, x, stride)
+		for row, s := range scale {
+			AddScaled(twin[:n], s, x[row*stride:row*stride+n])
+		}
+		for i := range y {
+			if y[i] != twin[i] || y[i] != inGo[i] {
+				t.Fatalf("AddFour of %d at %d: %v, one after the other %v, in Go %v", n, i, y[i], twin[i], inGo[i])
+			}
+		}
+	}
+}
+
 func TestAnyLengthIsAddedUpWhole(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for n := range 200 {
@@ -68,7 +88,7 @@ func TestAnyLengthIsAddedUpWhole(t *testing.T) {
 
 func TestSolveSolves(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for _, n := range []int{1, 2, 3, 8, 31, 32, 33, 100} {
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 100} {
 		// MᵀM + I is positive definite.
 		m := random(r, n*n)
 		a := make([]float32, n*n)
@@ -125,6 +145,29 @@ func BenchmarkDot(b *testing.B) {
 			}
 		})
 	}
+}
+
+func BenchmarkAddFour(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	const n = 128
+	y, x, scale := random(r, n), random(r, 4*n), [4]float32{1e-9, -1e-9, 1e-9, -1e-9}
+	b.Run("four", func(b *testing.B) {
+		for b.Loop() {
+			AddFour(y, &scale, x, n)
+		}
+	})
+	b.Run("one-by-one", func(b *testing.B) {
+		for b.Loop() {
+			for t, s := range scale {
+				AddScaled(y, s, x[t*n:t*n+n])
+			}
+		}
+	})
+	b.Run("go", func(b *testing.B) {
+		for b.Loop() {
+			addFourLanesGo(y, &scale, x, n)
+		}
+	})
 }
 
 func BenchmarkSolve(b *testing.B) {
