@@ -73,15 +73,20 @@ func (t *tuner) choose(ctx context.Context, start Parameters, o Objective) (Para
 	return best, at, nil
 }
 
-// popularStarts are where the search begins instead when that is better: where
-// what is popular says most, no single step from elsewhere may show it.
+// popularStarts are where the search may begin instead, when neighbours say no more
+// than what is popular does: no single step from elsewhere would show it.
 var popularStarts = []struct{ bookExponent, prior float64 }{{0.1, 0.1}, {0, 1}}
 
-// begin tries p, and if others may be tried as well returns the best of all.
-func (t *tuner) begin(ctx context.Context, p Parameters, others bool) (Parameters, quality, error) {
+// begin tries p, and if it is the first to be tried and not better than popularity
+// by more than the standard error, others as well. It returns the best of all.
+func (t *tuner) begin(ctx context.Context, p Parameters, first bool) (Parameters, quality, error) {
 	best := p
 	at, err := t.try(ctx, p)
-	if err != nil || !others {
+	if err != nil || !first {
+		return best, at, err
+	}
+	popular, err := t.popularity(ctx, p)
+	if err != nil || at.beats(popular) {
 		return best, at, err
 	}
 	for _, start := range popularStarts {
