@@ -97,6 +97,9 @@ func TestAContractThatBreaksIsFound(t *testing.T) {
 		{"a method is dropped", func(_ *testing.T, f *descriptorpb.FileDescriptorProto) {
 			f.Service[0].Method = f.Service[0].Method[1:]
 		}, "GetBook: rpc error: code = Unimplemented"},
+		{"a method is no longer free to repeat", func(_ *testing.T, f *descriptorpb.FileDescriptorProto) {
+			f.Service[0].Method[0].Options = nil
+		}, "GetBook: clients of the release repeat calls of it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			set, err := read(filepath.Join(folder, "0.1.binpb"))
@@ -131,6 +134,11 @@ func TestAContractThatBreaksIsFound(t *testing.T) {
 	}
 }
 
+// repeatable reports whether a client may make a call of the method again.
+func repeatable(m protoreflect.MethodDescriptor) bool {
+	return m.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+}
+
 func messageOf(t *testing.T, f *descriptorpb.FileDescriptorProto, name string) *descriptorpb.DescriptorProto {
 	t.Helper()
 	for _, m := range f.GetMessageType() {
@@ -157,6 +165,10 @@ func exchange(t *testing.T, release, clientSide, serverSide *protoregistry.Files
 			continue // a method that the client does not know is not called
 		}
 		m := found.(protoreflect.MethodDescriptor)
+		if served, err := serverSide.FindDescriptorByName(m.FullName()); err == nil &&
+			clientSide == release && repeatable(m) && !repeatable(served.(protoreflect.MethodDescriptor)) {
+			errs = append(errs, fmt.Errorf("%s: clients of the release repeat calls of it", m.FullName()))
+		}
 		requests := []protoreflect.Message{Fill(m.Input())}
 		if clientSide == release {
 			requests = append(requests, Accepted(m.Input())...)
