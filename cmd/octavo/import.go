@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,24 +13,33 @@ import (
 )
 
 type importCommand struct {
-	Goodbooks importGoodbooksCommand `cmd:"" help:"A folder of goodbooks-10k: books.csv with ratings.csv or train.tsv."`
-	CSV       importCSVCommand       `cmd:"" name:"csv" help:"CSV files of books and of what readers did."`
-	JSON      importJSONCommand      `cmd:"" name:"json" help:"Books from a JSON object of categories and their titles."`
-	Demo      importDemoCommand      `cmd:"" help:"The demo library with its simulated readers."`
+	Goodbooks   importGoodbooksCommand   `cmd:"" help:"A folder of goodbooks-10k: books.csv with ratings.csv or train.tsv."`
+	CSV         importCSVCommand         `cmd:"" name:"csv" help:"CSV files of books and of what readers did."`
+	OpenLibrary importOpenLibraryCommand `cmd:"" name:"openlibrary" help:"Works, authors and editions from Open Library's dumps."`
+	ONIX        importONIXCommand        `cmd:"" name:"onix" help:"Products from ONIX for Books 3 messages."`
+	JSON        importJSONCommand        `cmd:"" name:"json" help:"Books from a JSON object of categories and their titles."`
+	Demo        importDemoCommand        `cmd:"" help:"The demo library with its simulated readers."`
+}
+
+// importFlags are those of all imports.
+type importFlags struct {
+	workFlags `embed:""`
+
+	Report string `placeholder:"FILE" type:"path" help:"A CSV file for every row that is refused or imported without a field: file, line, column, what became of it, reason."`
 }
 
 type importGoodbooksCommand struct {
-	workFlags `embed:""`
+	importFlags `embed:""`
 
 	Dir string `arg:"" type:"existingdir" help:"The folder."`
 }
 
 func (c *importGoodbooksCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.workFlags, importer.Goodbooks(c.Dir))
+	return runImport(ctx, c.importFlags, importer.Goodbooks(c.Dir))
 }
 
 type importCSVCommand struct {
-	workFlags `embed:""`
+	importFlags `embed:""`
 
 	Files  []string          `arg:"" name:"file" type:"existingfile" help:"Files with a header each: of books, or of what readers did. Which it is shows in the columns."`
 	Source string            `default:"csv" help:"Name the records get. Files whose ids mean different things need different names."`
@@ -43,32 +53,62 @@ func (importCSVCommand) Help() string {
 }
 
 func (c *importCSVCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.workFlags, importer.CSV(importer.CSVOptions{Source: c.Source, Map: c.Map}, c.Files...))
+	return runImport(ctx, c.importFlags, importer.CSV(importer.CSVOptions{Source: c.Source, Map: c.Map}, c.Files...))
+}
+
+type importOpenLibraryCommand struct {
+	importFlags `embed:""`
+
+	Files []string `arg:"" name:"file" type:"existingfile" help:"Dumps, compressed or not: of works, and for authors' names, ISBNs and languages those of authors and editions too."`
+}
+
+func (c *importOpenLibraryCommand) Run(ctx context.Context) error {
+	return runImport(ctx, c.importFlags, importer.OpenLibrary(c.Files...))
+}
+
+type importONIXCommand struct {
+	importFlags `embed:""`
+
+	Files []string `arg:"" name:"file" type:"existingfile" help:"Messages, compressed or not, with reference names or short tags."`
+}
+
+func (c *importONIXCommand) Run(ctx context.Context) error {
+	return runImport(ctx, c.importFlags, importer.ONIX(c.Files...))
 }
 
 type importJSONCommand struct {
-	workFlags `embed:""`
+	importFlags `embed:""`
 
 	File string `arg:"" type:"existingfile" help:"The file."`
 }
 
 func (c *importJSONCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.workFlags, importer.SeedJSON(c.File))
+	return runImport(ctx, c.importFlags, importer.SeedJSON(c.File))
 }
 
 type importDemoCommand struct {
-	workFlags `embed:""`
+	importFlags `embed:""`
 }
 
 func (c *importDemoCommand) Run(ctx context.Context) error {
-	return runImport(ctx, c.workFlags, importer.Demo(demoReaders, demoSeed))
+	return runImport(ctx, c.importFlags, importer.Demo(demoReaders, demoSeed))
 }
 
-func runImport(ctx context.Context, f workFlags, source importer.Source) error {
-	return withServices(ctx, f, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
+func runImport(ctx context.Context, f importFlags, source importer.Source) (err error) {
+	var options importer.Options
+	if f.Report != "" {
+		file, err := os.Create(f.Report)
+		if err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		options.Findings = file
+	}
+	return withServices(ctx, f.workFlags, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
 		bars := newProgress(os.Stderr)
 		target := importer.Target{Catalog: clients.Catalog, Readers: clients.Readers}
-		report, err := importer.Load(ctx, target, source, importer.Options{Progress: bars.report})
+		options.Progress = bars.report
+		report, err := importer.Load(ctx, target, source, options)
 		bars.Close()
 		fmt.Print(report)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 type commands struct {
 	Serve     serveCommand     `cmd:"" help:"Run all services in this process, on embedded storage."`
 	Import    importCommand    `cmd:"" help:"Bring in books, readers and what they read."`
+	Export    exportCommand    `cmd:"" help:"Write out what the shop knows."`
 	Train     trainCommand     `cmd:"" help:"Train a model from everything recorded, and publish it if it is good enough."`
 	Evaluate  evaluateCommand  `cmd:"" help:"Measure the recommender on data that is split into training and test."`
 	Recommend recommendCommand `cmd:"" help:"Ask a running Octavo for books."`

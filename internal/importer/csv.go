@@ -40,6 +40,7 @@ var (
 		"isbn":            {"isbn13", "isbn", "isbn10"},
 		"language":        {"language", "language_code", "lang"},
 		"popularity":      {"popularity", "ratings_count", "readers"},
+		"source":          {"source"},
 	}
 	interactionFields = map[string][]string{
 		"reader": {"reader", "reader_id", "user", "user_id"},
@@ -86,7 +87,8 @@ func InteractionFields() []string { return sortedKeys(interactionFields) }
 // paths. The separator is found by the header (comma, semicolon or tab).
 //
 // A book needs a title. Authors and tags are separated by ; or |. A book's key
-// is its id, else its ISBN, else made from title and authors. An interaction
+// is its id, else its ISBN, else made from title and authors; it may name a
+// source other than that of the options. An interaction
 // names its book by that key. Without a kind it is a rating when it has a value
 // and otherwise a finished book; another kind with a value is both.
 func CSV(o CSVOptions, paths ...string) Source { return csvFiles{o, paths} }
@@ -200,7 +202,7 @@ type record struct {
 
 func (r record) value(field string) string {
 	if i := r.columns[field]; i >= 0 {
-		return strings.TrimSpace(r.row[i])
+		return strings.TrimSpace(disarm(r.row[i]))
 	}
 	return ""
 }
@@ -258,7 +260,7 @@ func (c csvFiles) book(ctx context.Context, in *Intake, r record) error {
 	if b.Language, err = parseLanguage(r.value("language")); err != nil {
 		in.Warn(r.at("language"), "%v", err)
 	}
-	b.SourceId = r.value("id")
+	b.Source, b.SourceId = r.value("source"), r.value("id")
 	b.Id = wish(b.SourceId)
 	if b.SourceId == "" {
 		b.SourceId = b.Isbn13

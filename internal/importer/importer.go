@@ -1,6 +1,6 @@
 // Package importer brings books, readers and what they did into Octavo. A
-// Source reads them from somewhere (a folder of goodbooks-10k, CSV files, the
-// embedded demo library); Load sends them to the catalog and readers services
+// Source reads them from somewhere (a folder of goodbooks-10k, CSV files, ONIX
+// messages, dumps of Open Library, the embedded demo library); Load sends them to the catalog and readers services
 // in batches and reports every row that was refused, with its place and reason.
 //
 // An import can be run again: records are known by their source and the key
@@ -14,7 +14,10 @@ package importer
 
 import (
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -51,6 +54,8 @@ type Options struct {
 	// KeepFindings is how many refusals, and how many warnings, the report
 	// keeps; it counts all. 0 means 100.
 	KeepFindings int
+	// Findings gets all of them as CSV, each when it is found; nil for nobody.
+	Findings io.Writer
 }
 
 // Place is where a row, or a field of it, begins.
@@ -161,8 +166,20 @@ func Load(ctx context.Context, target Target, source Source, o Options) (Report,
 		readers:   map[string]int32{},
 		report:    Report{Source: source.Name()},
 	}
+	if o.Findings != nil {
+		in.findings = csv.NewWriter(o.Findings)
+		if err := in.findings.Write([]string{"file", "line", "column", "outcome", "reason"}); err != nil {
+			return in.report, fmt.Errorf("write the findings: %w", err)
+		}
+	}
 	if err = source.Send(ctx, in); err == nil {
 		err = in.flush(ctx)
+	}
+	if in.findings != nil {
+		in.findings.Flush()
+		if failed := in.findings.Error(); failed != nil {
+			err = errors.Join(err, fmt.Errorf("write the findings: %w", failed))
+		}
 	}
 	if err != nil {
 		if ctx.Err() != nil {

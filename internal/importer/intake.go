@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
@@ -41,7 +42,8 @@ type Intake struct {
 	source    string
 	validator protovalidate.Validator
 	report    Report
-	rows      int // seen, for the context check
+	findings  *csv.Writer // may be nil
+	rows      int         // seen, for the context check
 
 	books      map[string]known // by key
 	catalogued bool             // books also has what the catalogue had before
@@ -87,6 +89,7 @@ func (in *Intake) Note(format string, args ...any) {
 // Warn reports that the row at a place is imported without a field of it.
 func (in *Intake) Warn(at Place, format string, args ...any) {
 	in.report.WarningCount++
+	in.find(at, "imported without it", format, args...)
 	if len(in.report.Warnings) < in.options.KeepFindings {
 		in.report.Warnings = append(in.report.Warnings, Finding{at, fmt.Sprintf(format, args...)})
 	}
@@ -106,9 +109,19 @@ func (in *Intake) RefuseInteraction(at Place, format string, args ...any) {
 
 func (in *Intake) refuse(c *Count, at Place, format string, args ...any) {
 	c.Refused++
+	in.find(at, "refused", format, args...)
 	if len(in.report.Refused) < in.options.KeepFindings {
 		in.report.Refused = append(in.report.Refused, Finding{at, fmt.Sprintf(format, args...)})
 	}
+}
+
+// find tells whoever wants all findings.
+func (in *Intake) find(at Place, outcome, format string, args ...any) {
+	if in.findings == nil {
+		return
+	}
+	// An error is kept by the writer, and told at the end.
+	_ = in.findings.Write([]string{armour(at.File), strconv.Itoa(at.Line), strconv.Itoa(at.Column), outcome, armour(fmt.Sprintf(format, args...))})
 }
 
 // Book takes a book. It needs a SourceId, its key; an Id is a wish. Source is

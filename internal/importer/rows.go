@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,8 +25,7 @@ type rows struct {
 	file   string
 	r      *bufio.Reader
 	close  func() error
-	read   int64 // bytes
-	size   int64 // of the file; 0 when not known
+	input  *file // nil when it is no file
 	comma  byte
 	fields int    // every row must have as many; 0: any
 	shape  string // said of a row that has not; empty: the header is named
@@ -45,27 +43,18 @@ type rows struct {
 // position of a field: a line of the row and a byte of that line, from 0.
 type position struct{ line, offset int }
 
-// openRows opens a file. Its first line must be UTF-8; files in UTF-16 are
+// openRows opens a file, compressed or not. Its first line must be UTF-8; files in UTF-16 are
 // told apart by their mark.
 func openRows(path string) (*rows, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var size int64
-	if info, err := f.Stat(); err == nil {
-		if info.IsDir() {
-			f.Close()
-			return nil, fmt.Errorf("%s is a folder, not a file", path)
-		}
-		size = info.Size()
-	}
-	rs, err := newRows(baseName(path), f)
+	rs, err := newRows(f.name, f)
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
-	rs.size, rs.close = size, f.Close
+	rs.input, rs.close = f, f.Close
 	return rs, nil
 }
 
@@ -79,7 +68,6 @@ func newRows(file string, r io.Reader) (*rows, error) {
 	case len(mark) == 0:
 		return nil, fmt.Errorf("%s is empty", file)
 	case bytes.HasPrefix(mark, []byte("\xef\xbb\xbf")):
-		rs.read += 3
 		if _, err := rs.r.Discard(3); err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
@@ -93,7 +81,12 @@ func newRows(file string, r io.Reader) (*rows, error) {
 func (rs *rows) Close() error { return rs.close() }
 
 // progress is how far the file is read, in bytes.
-func (rs *rows) progress() (done, total int) { return int(min(rs.read, rs.size)), int(rs.size) }
+func (rs *rows) progress() (done, total int) {
+	if rs.input == nil {
+		return 0, 0
+	}
+	return int(rs.input.read), int(rs.input.size)
+}
 
 // at is the place of a field of the last row; of the row itself when it has no
 // such field.
@@ -123,14 +116,12 @@ func (rs *rows) nextLine() (string, error) {
 		return s, nil
 	}
 	b, err := rs.r.ReadSlice('\n')
-	rs.read += int64(len(b))
 	var long []byte
 	for errors.Is(err, bufio.ErrBufferFull) {
 		if len(long) <= maxLine {
 			long = append(long, b...)
 		}
 		b, err = rs.r.ReadSlice('\n')
-		rs.read += int64(len(b))
 	}
 	if long != nil {
 		if len(long)+len(b) > maxLine {
