@@ -516,7 +516,7 @@ func noRequest(a *abuser) error {
 	if a.stream < 2*most {
 		return a.WriteHeaders(http2.HeadersFrameParam{StreamID: a.next(), BlockFragment: a.block, EndHeaders: true})
 	}
-	time.Sleep(time.Millisecond)
+	<-time.After(time.Millisecond)
 	return nil
 }
 
