@@ -43,7 +43,7 @@ var calls = map[string]map[string][]string{
 	"marketplace": {
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
 		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks"},
-		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "EraseReader"},
+		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader"},
 	},
 	"recommendations": {catalogService: {"WatchBooks"}, readersService: {"WatchInteractions"}},
 	"trainer":         {catalogService: {"WatchBooks", "SetPopularity"}, readersService: {"WatchInteractions"}},
@@ -52,7 +52,7 @@ var calls = map[string]map[string][]string{
 		seed:                {"Recommend"},
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
 		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "WatchBooks", "SetPopularity", "ImportBooks"},
-		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "EraseReader", "WatchInteractions", "ImportReaders"},
+		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader", "WatchInteractions", "ImportReaders"},
 	},
 	"catalog": {}, "readers": {}, "nobody": {}, "octavo/": {}, "Octavo": {}, "marketplace2": {},
 }

@@ -316,6 +316,34 @@ func (f *fakeReaders) ListShelf(ctx context.Context, r *readersv1.ListShelfReque
 	return response, nil
 }
 
+func (f *fakeReaders) ExportReader(r *readersv1.ExportReaderRequest, stream grpc.ServerStreamingServer[readersv1.ExportReaderResponse]) error {
+	reader, err := f.GetReader(stream.Context(), &readersv1.GetReaderRequest{Id: r.GetReaderId()})
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&readersv1.ExportReaderResponse{Reader: reader.GetReader()}); err != nil {
+		return err
+	}
+	for _, i := range f.interactions() {
+		if i.GetReaderId() == r.GetReaderId() {
+			if err := stream.Send(&readersv1.ExportReaderResponse{Interactions: []*readersv1.Interaction{i}}); err != nil {
+				return err
+			}
+		}
+	}
+	return stream.Send(&readersv1.ExportReaderResponse{Entries: f.shelf(r.GetReaderId())})
+}
+
+func (f *fakeReaders) EraseReader(ctx context.Context, r *readersv1.EraseReaderRequest) (*readersv1.EraseReaderResponse, error) {
+	if _, err := f.GetReader(ctx, &readersv1.GetReaderRequest{Id: r.GetReaderId()}); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	f.log = slices.DeleteFunc(f.log, func(i *readersv1.Interaction) bool { return i.GetReaderId() == r.GetReaderId() })
+	return &readersv1.EraseReaderResponse{Position: int64(len(f.log)) + 1}, nil
+}
+
 // fakeRecommendations suggests the catalog's books in order, those of the
 // reader left out, and names the reader's last books as reasons.
 type fakeRecommendations struct {

@@ -510,7 +510,7 @@ func TestScriptInBooksIsText(t *testing.T) {
 func TestPagesAreWellFormedAndNameEveryControl(t *testing.T) {
 	b := open(t, library().config(t))
 	check := func() {
-		for _, path := range []string{"/", "/literature", "/cooking", "/book/1", "/reader", "/me", "/search", "/search?q=dune", "/how", "/nowhere"} {
+		for _, path := range []string{"/", "/literature", "/cooking", "/book/1", "/reader", "/me", "/me/data", "/search", "/search?q=dune", "/how", "/nowhere"} {
 			_, page, _ := b.fetch(path)
 			decoder := xml.NewDecoder(strings.NewReader(page))
 			decoder.Strict, decoder.AutoClose, decoder.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity

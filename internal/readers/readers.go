@@ -130,6 +130,9 @@ type Store interface {
 	// none, last changed first: in the order of the log, whatever the clocks
 	// of clients and servers said.
 	Shelf(ctx context.Context, reader int32, books []int32, limit int) ([]Entry, error)
+	// History returns what a reader did after a position, in the order of the
+	// log, without ClientIDs.
+	History(ctx context.Context, reader int32, after int64, limit int) ([]Interaction, error)
 	// Erase deletes a reader, the shelves and all interactions, and appends an
 	// Erased to the log, all or nothing. The id is not given again. A reader that
 	// does not exist, or not any more, is a NotFound fault.

@@ -1,10 +1,13 @@
 package readers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,6 +202,61 @@ func (s *Server) ListShelf(ctx context.Context, req *readersv1.ListShelfRequest)
 		resp.Entries[i] = entryToProto(e)
 	}
 	return resp, nil
+}
+
+// ExportReader implements the contract.
+func (s *Server) ExportReader(req *readersv1.ExportReaderRequest, stream grpc.ServerStreamingServer[readersv1.ExportReaderResponse]) error {
+	ctx := stream.Context()
+	reader, err := s.store.Reader(ctx, req.GetReaderId())
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&readersv1.ExportReaderResponse{Reader: readerToProto(reader)}); err != nil {
+		return err
+	}
+	shelf := make(map[int32]Effect)
+	for after, more := int64(0), true; more; {
+		history, err := s.store.History(ctx, reader.ID, after, watchInteractions)
+		if err != nil {
+			return err
+		}
+		more = len(history) == watchInteractions
+		resp := &readersv1.ExportReaderResponse{Interactions: make([]*readersv1.Interaction, len(history))}
+		for i := range history {
+			resp.Interactions[i] = interactionToProto(&history[i])
+			after = history[i].Position
+			if effect, any := shelf[history[i].Book].Then(history[i]); any {
+				shelf[history[i].Book] = effect
+			}
+		}
+		if err := stream.Send(resp); err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(entriesOf(shelf), watchInteractions) {
+		resp := &readersv1.ExportReaderResponse{Entries: make([]*readersv1.ShelfEntry, len(part))}
+		for i, e := range part {
+			resp.Entries[i] = entryToProto(e)
+		}
+		if err := stream.Send(resp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entriesOf is the shelf that effects lead to, last changed first.
+func entriesOf(shelf map[int32]Effect) []Entry {
+	books := slices.SortedFunc(maps.Keys(shelf), func(a, b int32) int {
+		return cmp.Compare(shelf[b].Position, shelf[a].Position)
+	})
+	var entries []Entry
+	for _, book := range books {
+		if e := shelf[book]; e.Shelf != 0 || e.Stars != 0 {
+			entries = append(entries, Entry{Book: book, Shelf: e.Shelf, Stars: e.Stars, UpdatedAt: e.At})
+		}
+	}
+	return entries
 }
 
 // EraseReader implements the contract.

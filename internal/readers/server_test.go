@@ -2,7 +2,9 @@ package readers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -106,6 +108,61 @@ func near(t *testing.T, what string, got *timestamppb.Timestamp) {
 	if ago := time.Since(got.AsTime()); ago < -time.Second || ago > time.Minute {
 		t.Errorf("%s is %v ago, want now", what, ago)
 	}
+}
+
+// An export has all that the log has of the reader, and the shelf that it leads
+// to, which is the one that is kept.
+func TestExportReader(t *testing.T) {
+	client := serve(t)
+	id, other := create(t, client), create(t, client)
+	for round := range int32(3) {
+		var batch []*readersv1.Interaction
+		for book := range int32(1500) {
+			in := want(id, book+1)
+			in.Kind = readersv1.InteractionKind(book%9 + 1)
+			if in.Kind == readersv1.InteractionKind_INTERACTION_KIND_RATING {
+				in.Value = float32(round+1) / 2
+			}
+			in.BookId = (book*7+round)%1000 + 1
+			batch = append(batch, in, want(other, book+1))
+		}
+		record(t, client, batch...)
+	}
+	stream, err := client.ExportReader(within(t), &readersv1.ExportReaderRequest{ReaderId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got readersv1.ExportReaderResponse
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		proto.Merge(&got, part)
+	}
+	if got.GetReader().GetId() != id || len(got.GetInteractions()) != 4500 {
+		t.Errorf("an export of reader %d with %d interactions, want %d with 4500", got.GetReader().GetId(), len(got.GetInteractions()), id)
+	}
+	for i, in := range got.GetInteractions() {
+		if in.GetReaderId() != id || i > 0 && in.GetPosition() <= got.GetInteractions()[i-1].GetPosition() {
+			t.Fatalf("interaction %d is %v", i, in)
+		}
+	}
+	shelf, err := client.ListShelf(within(t), &readersv1.ListShelfRequest{ReaderId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(shelf.GetEntries()) == 0 || !proto.Equal(&readersv1.ListShelfResponse{Entries: got.GetEntries()}, shelf) {
+		t.Errorf("the export has %d entries and the shelf %d, or others", len(got.GetEntries()), len(shelf.GetEntries()))
+	}
+	nobody, err := client.ExportReader(within(t), &readersv1.ExportReaderRequest{ReaderId: 99})
+	if err == nil {
+		_, err = nobody.Recv()
+	}
+	wantCode(t, err, codes.NotFound)
 }
 
 // A follower that was there hears of it, and one that starts from 0 never sees

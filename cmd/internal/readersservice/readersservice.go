@@ -24,6 +24,7 @@ var access = chassis.Access{
 	readersv1.ReadersService_ListReaders_FullMethodName:        {"marketplace", "octavo"},
 	readersv1.ReadersService_RecordInteractions_FullMethodName: {"marketplace", "octavo"},
 	readersv1.ReadersService_ListShelf_FullMethodName:          {"marketplace", "octavo"},
+	readersv1.ReadersService_ExportReader_FullMethodName:       {"marketplace", "octavo"},
 	readersv1.ReadersService_EraseReader_FullMethodName:        {"marketplace", "octavo"},
 	readersv1.ReadersService_WatchInteractions_FullMethodName:  {"recommendations", "trainer", "octavo"},
 	readersv1.ReadersService_ImportReaders_FullMethodName:      {"octavo"},

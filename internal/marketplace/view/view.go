@@ -176,6 +176,15 @@ type Mine struct {
 	Groups []Group
 }
 
+// Yours is the page of what readers may do with their own data.
+type Yours struct {
+	Frame
+	Known     bool // there is a reader
+	Own       bool // and it is the visitor
+	Erased    bool // just now
+	EraseWord string
+}
+
 // Found is the page of a search.
 type Found struct {
 	Frame

@@ -242,9 +242,27 @@ func (s *Store) Log(ctx context.Context, after int64, limit int) (readers.Log, e
 	if err != nil {
 		return readers.Log{}, postgresdb.Wrap(err, "read the log")
 	}
-	part.Interactions = make([]readers.Interaction, len(rows))
+	part.Interactions = interactions(rows)
+	if n := len(rows); n > 0 {
+		part.Position = rows[n-1].Position
+	}
+	part.Head = max(head, part.Position)
+	return part, nil
+}
+
+// History implements readers.Store.
+func (s *Store) History(ctx context.Context, reader int32, after int64, limit int) ([]readers.Interaction, error) {
+	rows, err := s.read.InteractionsOfReader(ctx, db.InteractionsOfReaderParams{Reader: reader, After: after, Most: int32(limit)})
+	if err != nil {
+		return nil, postgresdb.Wrap(err, "read what a reader did")
+	}
+	return interactions(rows), nil
+}
+
+func interactions(rows []db.Interaction) []readers.Interaction {
+	list := make([]readers.Interaction, len(rows))
 	for i, row := range rows {
-		part.Interactions[i] = readers.Interaction{
+		list[i] = readers.Interaction{
 			Position:   row.Position,
 			Reader:     row.ReaderID,
 			Book:       row.BookID,
@@ -252,10 +270,8 @@ func (s *Store) Log(ctx context.Context, after int64, limit int) (readers.Log, e
 			Stars:      stars(row.HalfStars),
 			OccurredAt: time.UnixMilli(row.OccurredAt),
 		}
-		part.Position = row.Position
 	}
-	part.Head = max(head, part.Position)
-	return part, nil
+	return list
 }
 
 func fromRow(r db.Reader) readers.Reader {

@@ -51,6 +51,9 @@ DELETE FROM interactions WHERE reader_id = $1;
 -- name: Interactions :many
 SELECT * FROM interactions WHERE position > @after ORDER BY position LIMIT @most;
 
+-- name: InteractionsOfReader :many
+SELECT * FROM interactions WHERE reader_id = @reader AND position > @after ORDER BY position LIMIT @most;
+
 -- name: InsertClientIDs :many
 INSERT INTO interaction_ids (reader_id, client_id)
 SELECT unnest(@readers::integer[]), unnest(@client_ids::text[])

@@ -51,6 +51,9 @@ SELECT CAST(coalesce(max(position), 0) AS INTEGER) FROM interactions;
 -- name: Interactions :many
 SELECT * FROM interactions WHERE position > ? ORDER BY position LIMIT ?;
 
+-- name: InteractionsOfReader :many
+SELECT * FROM interactions WHERE reader_id = ? AND position > ? ORDER BY position LIMIT ?;
+
 -- name: InsertClientID :execrows
 INSERT INTO interaction_ids (reader_id, client_id) VALUES (?, ?) ON CONFLICT DO NOTHING;
 

@@ -504,7 +504,12 @@ func testErase(t *testing.T, s readers.Store) {
 			want = append(want, in)
 		}
 	}
-	equal(t, "log", readLog(t, s), append(want, tombstone))
+	equal(t, "log", readLog(t, s), append(slices.Clone(want), tombstone))
+	history, err := s.History(t.Context(), ids[1], 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "History of the other reader", history, want[1:2])
 	part, err := s.Log(t.Context(), 2, 2)
 	if err != nil {
 		t.Fatal(err)

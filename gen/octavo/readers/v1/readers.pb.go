@@ -1025,6 +1025,114 @@ func (x *ListShelfResponse) GetEntries() []*ShelfEntry {
 	return nil
 }
 
+type ExportReaderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReaderId      int32                  `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportReaderRequest) Reset() {
+	*x = ExportReaderRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportReaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportReaderRequest) ProtoMessage() {}
+
+func (x *ExportReaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportReaderRequest.ProtoReflect.Descriptor instead.
+func (*ExportReaderRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExportReaderRequest) GetReaderId() int32 {
+	if x != nil {
+		return x.ReaderId
+	}
+	return 0
+}
+
+// A part of all that is kept about a reader.
+type ExportReaderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the first message only.
+	Reader *Reader `protobuf:"bytes,1,opt,name=reader,proto3" json:"reader,omitempty"`
+	// Everything the reader did, in the order of the log.
+	Interactions []*Interaction `protobuf:"bytes,2,rep,name=interactions,proto3" json:"interactions,omitempty"`
+	// What it adds up to, last changed first, in the last messages.
+	Entries       []*ShelfEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportReaderResponse) Reset() {
+	*x = ExportReaderResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportReaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportReaderResponse) ProtoMessage() {}
+
+func (x *ExportReaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportReaderResponse.ProtoReflect.Descriptor instead.
+func (*ExportReaderResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExportReaderResponse) GetReader() *Reader {
+	if x != nil {
+		return x.Reader
+	}
+	return nil
+}
+
+func (x *ExportReaderResponse) GetInteractions() []*Interaction {
+	if x != nil {
+		return x.Interactions
+	}
+	return nil
+}
+
+func (x *ExportReaderResponse) GetEntries() []*ShelfEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 type EraseReaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ReaderId      int32                  `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
@@ -1034,7 +1142,7 @@ type EraseReaderRequest struct {
 
 func (x *EraseReaderRequest) Reset() {
 	*x = EraseReaderRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1154,7 @@ func (x *EraseReaderRequest) String() string {
 func (*EraseReaderRequest) ProtoMessage() {}
 
 func (x *EraseReaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[15]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1167,7 @@ func (x *EraseReaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseReaderRequest.ProtoReflect.Descriptor instead.
 func (*EraseReaderRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{15}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EraseReaderRequest) GetReaderId() int32 {
@@ -1079,7 +1187,7 @@ type EraseReaderResponse struct {
 
 func (x *EraseReaderResponse) Reset() {
 	*x = EraseReaderResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1199,7 @@ func (x *EraseReaderResponse) String() string {
 func (*EraseReaderResponse) ProtoMessage() {}
 
 func (x *EraseReaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[16]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1212,7 @@ func (x *EraseReaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseReaderResponse.ProtoReflect.Descriptor instead.
 func (*EraseReaderResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{16}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EraseReaderResponse) GetPosition() int64 {
@@ -1124,7 +1232,7 @@ type WatchInteractionsRequest struct {
 
 func (x *WatchInteractionsRequest) Reset() {
 	*x = WatchInteractionsRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1244,7 @@ func (x *WatchInteractionsRequest) String() string {
 func (*WatchInteractionsRequest) ProtoMessage() {}
 
 func (x *WatchInteractionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1257,7 @@ func (x *WatchInteractionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchInteractionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchInteractionsRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{17}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchInteractionsRequest) GetAfterPosition() int64 {
@@ -1176,7 +1284,7 @@ type WatchInteractionsResponse struct {
 
 func (x *WatchInteractionsResponse) Reset() {
 	*x = WatchInteractionsResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1296,7 @@ func (x *WatchInteractionsResponse) String() string {
 func (*WatchInteractionsResponse) ProtoMessage() {}
 
 func (x *WatchInteractionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1309,7 @@ func (x *WatchInteractionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchInteractionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchInteractionsResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{18}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchInteractionsResponse) GetInteractions() []*Interaction {
@@ -1288,7 +1396,13 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\vmax_results\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\n" +
 	"maxResults\"L\n" +
 	"\x11ListShelfResponse\x127\n" +
-	"\aentries\x18\x01 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\":\n" +
+	"\aentries\x18\x01 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\";\n" +
+	"\x13ExportReaderRequest\x12$\n" +
+	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\"\xc6\x01\n" +
+	"\x14ExportReaderResponse\x121\n" +
+	"\x06reader\x18\x01 \x01(\v2\x19.octavo.readers.v1.ReaderR\x06reader\x12B\n" +
+	"\finteractions\x18\x02 \x03(\v2\x1e.octavo.readers.v1.InteractionR\finteractions\x127\n" +
+	"\aentries\x18\x03 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\":\n" +
 	"\x12EraseReaderRequest\x12$\n" +
 	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\"1\n" +
 	"\x13EraseReaderResponse\x12\x1a\n" +
@@ -1316,7 +1430,7 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x17INTERACTION_KIND_BOUGHT\x10\b\x12\x1c\n" +
 	"\x18INTERACTION_KIND_REMOVED\x10\t\x12\x1b\n" +
 	"\x17INTERACTION_KIND_ERASED\x10\n" +
-	"2\xc4\x06\n" +
+	"2\xa7\a\n" +
 	"\x0eReadersService\x12_\n" +
 	"\fCreateReader\x12&.octavo.readers.v1.CreateReaderRequest\x1a'.octavo.readers.v1.CreateReaderResponse\x12[\n" +
 	"\tGetReader\x12#.octavo.readers.v1.GetReaderRequest\x1a$.octavo.readers.v1.GetReaderResponse\"\x03\x90\x02\x01\x12a\n" +
@@ -1324,6 +1438,7 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\rImportReaders\x12'.octavo.readers.v1.ImportReadersRequest\x1a(.octavo.readers.v1.ImportReadersResponse\"\x03\x90\x02\x02\x12v\n" +
 	"\x12RecordInteractions\x12,.octavo.readers.v1.RecordInteractionsRequest\x1a-.octavo.readers.v1.RecordInteractionsResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\tListShelf\x12#.octavo.readers.v1.ListShelfRequest\x1a$.octavo.readers.v1.ListShelfResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\fExportReader\x12&.octavo.readers.v1.ExportReaderRequest\x1a'.octavo.readers.v1.ExportReaderResponse0\x01\x12a\n" +
 	"\vEraseReader\x12%.octavo.readers.v1.EraseReaderRequest\x1a&.octavo.readers.v1.EraseReaderResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x01B@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
 
@@ -1340,7 +1455,7 @@ func file_octavo_readers_v1_readers_proto_rawDescGZIP() []byte {
 }
 
 var file_octavo_readers_v1_readers_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(Origin)(0),                        // 0: octavo.readers.v1.Origin
 	(InteractionKind)(0),               // 1: octavo.readers.v1.InteractionKind
@@ -1359,19 +1474,21 @@ var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(*RecordInteractionsResponse)(nil), // 14: octavo.readers.v1.RecordInteractionsResponse
 	(*ListShelfRequest)(nil),           // 15: octavo.readers.v1.ListShelfRequest
 	(*ListShelfResponse)(nil),          // 16: octavo.readers.v1.ListShelfResponse
-	(*EraseReaderRequest)(nil),         // 17: octavo.readers.v1.EraseReaderRequest
-	(*EraseReaderResponse)(nil),        // 18: octavo.readers.v1.EraseReaderResponse
-	(*WatchInteractionsRequest)(nil),   // 19: octavo.readers.v1.WatchInteractionsRequest
-	(*WatchInteractionsResponse)(nil),  // 20: octavo.readers.v1.WatchInteractionsResponse
-	(*timestamppb.Timestamp)(nil),      // 21: google.protobuf.Timestamp
+	(*ExportReaderRequest)(nil),        // 17: octavo.readers.v1.ExportReaderRequest
+	(*ExportReaderResponse)(nil),       // 18: octavo.readers.v1.ExportReaderResponse
+	(*EraseReaderRequest)(nil),         // 19: octavo.readers.v1.EraseReaderRequest
+	(*EraseReaderResponse)(nil),        // 20: octavo.readers.v1.EraseReaderResponse
+	(*WatchInteractionsRequest)(nil),   // 21: octavo.readers.v1.WatchInteractionsRequest
+	(*WatchInteractionsResponse)(nil),  // 22: octavo.readers.v1.WatchInteractionsResponse
+	(*timestamppb.Timestamp)(nil),      // 23: google.protobuf.Timestamp
 }
 var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	0,  // 0: octavo.readers.v1.Reader.origin:type_name -> octavo.readers.v1.Origin
-	21, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
+	23, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: octavo.readers.v1.Interaction.kind:type_name -> octavo.readers.v1.InteractionKind
-	21, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
+	23, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: octavo.readers.v1.ShelfEntry.shelf:type_name -> octavo.readers.v1.InteractionKind
-	21, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
+	23, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: octavo.readers.v1.CreateReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	2,  // 7: octavo.readers.v1.GetReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	0,  // 8: octavo.readers.v1.ListReadersRequest.origin:type_name -> octavo.readers.v1.Origin
@@ -1379,28 +1496,33 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	2,  // 10: octavo.readers.v1.ImportReadersRequest.readers:type_name -> octavo.readers.v1.Reader
 	3,  // 11: octavo.readers.v1.RecordInteractionsRequest.interactions:type_name -> octavo.readers.v1.Interaction
 	4,  // 12: octavo.readers.v1.ListShelfResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
-	3,  // 13: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
-	5,  // 14: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
-	7,  // 15: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
-	9,  // 16: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
-	11, // 17: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
-	13, // 18: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
-	15, // 19: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
-	17, // 20: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
-	19, // 21: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
-	6,  // 22: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
-	8,  // 23: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
-	10, // 24: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
-	12, // 25: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
-	14, // 26: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
-	16, // 27: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
-	18, // 28: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
-	20, // 29: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
-	22, // [22:30] is the sub-list for method output_type
-	14, // [14:22] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	2,  // 13: octavo.readers.v1.ExportReaderResponse.reader:type_name -> octavo.readers.v1.Reader
+	3,  // 14: octavo.readers.v1.ExportReaderResponse.interactions:type_name -> octavo.readers.v1.Interaction
+	4,  // 15: octavo.readers.v1.ExportReaderResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
+	3,  // 16: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
+	5,  // 17: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
+	7,  // 18: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
+	9,  // 19: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
+	11, // 20: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
+	13, // 21: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
+	15, // 22: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
+	17, // 23: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
+	19, // 24: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
+	21, // 25: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
+	6,  // 26: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
+	8,  // 27: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
+	10, // 28: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
+	12, // 29: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
+	14, // 30: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
+	16, // 31: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
+	18, // 32: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
+	20, // 33: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
+	22, // 34: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
+	26, // [26:35] is the sub-list for method output_type
+	17, // [17:26] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_octavo_readers_v1_readers_proto_init() }
@@ -1414,7 +1536,7 @@ func file_octavo_readers_v1_readers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_readers_v1_readers_proto_rawDesc), len(file_octavo_readers_v1_readers_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	ReadersService_ImportReaders_FullMethodName      = "/octavo.readers.v1.ReadersService/ImportReaders"
 	ReadersService_RecordInteractions_FullMethodName = "/octavo.readers.v1.ReadersService/RecordInteractions"
 	ReadersService_ListShelf_FullMethodName          = "/octavo.readers.v1.ReadersService/ListShelf"
+	ReadersService_ExportReader_FullMethodName       = "/octavo.readers.v1.ReadersService/ExportReader"
 	ReadersService_EraseReader_FullMethodName        = "/octavo.readers.v1.ReadersService/EraseReader"
 	ReadersService_WatchInteractions_FullMethodName  = "/octavo.readers.v1.ReadersService/WatchInteractions"
 )
@@ -52,6 +53,9 @@ type ReadersServiceClient interface {
 	RecordInteractions(ctx context.Context, in *RecordInteractionsRequest, opts ...grpc.CallOption) (*RecordInteractionsResponse, error)
 	// A reader's books. Empty for a reader that does not exist.
 	ListShelf(ctx context.Context, in *ListShelfRequest, opts ...grpc.CallOption) (*ListShelfResponse, error)
+	// Everything that is kept about a reader, or NOT_FOUND. What is recorded while
+	// it is sent may be missing.
+	ExportReader(ctx context.Context, in *ExportReaderRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportReaderResponse], error)
 	// Erases a reader for good: the record, the shelves, and all interactions,
 	// which the log then never held. The id is not given to anybody again, and what
 	// is recorded for it later is NOT_FOUND, as is the reader who has been erased.
@@ -129,6 +133,25 @@ func (c *readersServiceClient) ListShelf(ctx context.Context, in *ListShelfReque
 	return out, nil
 }
 
+func (c *readersServiceClient) ExportReader(ctx context.Context, in *ExportReaderRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportReaderResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReadersService_ServiceDesc.Streams[0], ReadersService_ExportReader_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportReaderRequest, ExportReaderResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadersService_ExportReaderClient = grpc.ServerStreamingClient[ExportReaderResponse]
+
 func (c *readersServiceClient) EraseReader(ctx context.Context, in *EraseReaderRequest, opts ...grpc.CallOption) (*EraseReaderResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EraseReaderResponse)
@@ -141,7 +164,7 @@ func (c *readersServiceClient) EraseReader(ctx context.Context, in *EraseReaderR
 
 func (c *readersServiceClient) WatchInteractions(ctx context.Context, in *WatchInteractionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchInteractionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ReadersService_ServiceDesc.Streams[0], ReadersService_WatchInteractions_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ReadersService_ServiceDesc.Streams[1], ReadersService_WatchInteractions_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +201,9 @@ type ReadersServiceServer interface {
 	RecordInteractions(context.Context, *RecordInteractionsRequest) (*RecordInteractionsResponse, error)
 	// A reader's books. Empty for a reader that does not exist.
 	ListShelf(context.Context, *ListShelfRequest) (*ListShelfResponse, error)
+	// Everything that is kept about a reader, or NOT_FOUND. What is recorded while
+	// it is sent may be missing.
+	ExportReader(*ExportReaderRequest, grpc.ServerStreamingServer[ExportReaderResponse]) error
 	// Erases a reader for good: the record, the shelves, and all interactions,
 	// which the log then never held. The id is not given to anybody again, and what
 	// is recorded for it later is NOT_FOUND, as is the reader who has been erased.
@@ -212,6 +238,9 @@ func (UnimplementedReadersServiceServer) RecordInteractions(context.Context, *Re
 }
 func (UnimplementedReadersServiceServer) ListShelf(context.Context, *ListShelfRequest) (*ListShelfResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShelf not implemented")
+}
+func (UnimplementedReadersServiceServer) ExportReader(*ExportReaderRequest, grpc.ServerStreamingServer[ExportReaderResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportReader not implemented")
 }
 func (UnimplementedReadersServiceServer) EraseReader(context.Context, *EraseReaderRequest) (*EraseReaderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseReader not implemented")
@@ -348,6 +377,17 @@ func _ReadersService_ListShelf_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReadersService_ExportReader_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportReaderRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReadersServiceServer).ExportReader(m, &grpc.GenericServerStream[ExportReaderRequest, ExportReaderResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadersService_ExportReaderServer = grpc.ServerStreamingServer[ExportReaderResponse]
+
 func _ReadersService_EraseReader_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EraseReaderRequest)
 	if err := dec(in); err != nil {
@@ -414,6 +454,11 @@ var ReadersService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportReader",
+			Handler:       _ReadersService_ExportReader_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "WatchInteractions",
 			Handler:       _ReadersService_WatchInteractions_Handler,

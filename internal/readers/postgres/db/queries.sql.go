@@ -183,6 +183,43 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 	return items, nil
 }
 
+const interactionsOfReader = `-- name: InteractionsOfReader :many
+SELECT position, occurred_at, reader_id, book_id, kind, half_stars FROM interactions WHERE reader_id = $1 AND position > $2 ORDER BY position LIMIT $3
+`
+
+type InteractionsOfReaderParams struct {
+	Reader int32
+	After  int64
+	Most   int32
+}
+
+func (q *Queries) InteractionsOfReader(ctx context.Context, arg InteractionsOfReaderParams) ([]Interaction, error) {
+	rows, err := q.db.Query(ctx, interactionsOfReader, arg.Reader, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Interaction
+	for rows.Next() {
+		var i Interaction
+		if err := rows.Scan(
+			&i.Position,
+			&i.OccurredAt,
+			&i.ReaderID,
+			&i.BookID,
+			&i.Kind,
+			&i.HalfStars,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lastID = `-- name: LastID :one
 SELECT greatest(
     (SELECT max(id) FROM readers),

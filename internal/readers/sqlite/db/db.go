@@ -54,6 +54,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.interactionsStmt, err = db.PrepareContext(ctx, interactions); err != nil {
 		return nil, fmt.Errorf("error preparing query Interactions: %w", err)
 	}
+	if q.interactionsOfReaderStmt, err = db.PrepareContext(ctx, interactionsOfReader); err != nil {
+		return nil, fmt.Errorf("error preparing query InteractionsOfReader: %w", err)
+	}
 	if q.lastIDStmt, err = db.PrepareContext(ctx, lastID); err != nil {
 		return nil, fmt.Errorf("error preparing query LastID: %w", err)
 	}
@@ -133,6 +136,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing interactionsStmt: %w", cerr)
 		}
 	}
+	if q.interactionsOfReaderStmt != nil {
+		if cerr := q.interactionsOfReaderStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing interactionsOfReaderStmt: %w", cerr)
+		}
+	}
 	if q.lastIDStmt != nil {
 		if cerr := q.lastIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lastIDStmt: %w", cerr)
@@ -210,49 +218,51 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                      DBTX
-	tx                      *sql.Tx
-	countReadersStmt        *sql.Stmt
-	deleteEntryStmt         *sql.Stmt
-	deleteInteractionsStmt  *sql.Stmt
-	deleteReaderStmt        *sql.Stmt
-	freeIDStmt              *sql.Stmt
-	headStmt                *sql.Stmt
-	iDTakenStmt             *sql.Stmt
-	insertClientIDStmt      *sql.Stmt
-	insertReaderStmt        *sql.Stmt
-	interactionsStmt        *sql.Stmt
-	lastIDStmt              *sql.Stmt
-	listEntriesStmt         *sql.Stmt
-	listEntriesOfBooksStmt  *sql.Stmt
-	listReadersStmt         *sql.Stmt
-	listReadersOfOriginStmt *sql.Stmt
-	readerByIDStmt          *sql.Stmt
-	readerIDBySourceStmt    *sql.Stmt
-	sizeStmt                *sql.Stmt
+	db                       DBTX
+	tx                       *sql.Tx
+	countReadersStmt         *sql.Stmt
+	deleteEntryStmt          *sql.Stmt
+	deleteInteractionsStmt   *sql.Stmt
+	deleteReaderStmt         *sql.Stmt
+	freeIDStmt               *sql.Stmt
+	headStmt                 *sql.Stmt
+	iDTakenStmt              *sql.Stmt
+	insertClientIDStmt       *sql.Stmt
+	insertReaderStmt         *sql.Stmt
+	interactionsStmt         *sql.Stmt
+	interactionsOfReaderStmt *sql.Stmt
+	lastIDStmt               *sql.Stmt
+	listEntriesStmt          *sql.Stmt
+	listEntriesOfBooksStmt   *sql.Stmt
+	listReadersStmt          *sql.Stmt
+	listReadersOfOriginStmt  *sql.Stmt
+	readerByIDStmt           *sql.Stmt
+	readerIDBySourceStmt     *sql.Stmt
+	sizeStmt                 *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                      tx,
-		tx:                      tx,
-		countReadersStmt:        q.countReadersStmt,
-		deleteEntryStmt:         q.deleteEntryStmt,
-		deleteInteractionsStmt:  q.deleteInteractionsStmt,
-		deleteReaderStmt:        q.deleteReaderStmt,
-		freeIDStmt:              q.freeIDStmt,
-		headStmt:                q.headStmt,
-		iDTakenStmt:             q.iDTakenStmt,
-		insertClientIDStmt:      q.insertClientIDStmt,
-		insertReaderStmt:        q.insertReaderStmt,
-		interactionsStmt:        q.interactionsStmt,
-		lastIDStmt:              q.lastIDStmt,
-		listEntriesStmt:         q.listEntriesStmt,
-		listEntriesOfBooksStmt:  q.listEntriesOfBooksStmt,
-		listReadersStmt:         q.listReadersStmt,
-		listReadersOfOriginStmt: q.listReadersOfOriginStmt,
-		readerByIDStmt:          q.readerByIDStmt,
-		readerIDBySourceStmt:    q.readerIDBySourceStmt,
-		sizeStmt:                q.sizeStmt,
+		db:                       tx,
+		tx:                       tx,
+		countReadersStmt:         q.countReadersStmt,
+		deleteEntryStmt:          q.deleteEntryStmt,
+		deleteInteractionsStmt:   q.deleteInteractionsStmt,
+		deleteReaderStmt:         q.deleteReaderStmt,
+		freeIDStmt:               q.freeIDStmt,
+		headStmt:                 q.headStmt,
+		iDTakenStmt:              q.iDTakenStmt,
+		insertClientIDStmt:       q.insertClientIDStmt,
+		insertReaderStmt:         q.insertReaderStmt,
+		interactionsStmt:         q.interactionsStmt,
+		interactionsOfReaderStmt: q.interactionsOfReaderStmt,
+		lastIDStmt:               q.lastIDStmt,
+		listEntriesStmt:          q.listEntriesStmt,
+		listEntriesOfBooksStmt:   q.listEntriesOfBooksStmt,
+		listReadersStmt:          q.listReadersStmt,
+		listReadersOfOriginStmt:  q.listReadersOfOriginStmt,
+		readerByIDStmt:           q.readerByIDStmt,
+		readerIDBySourceStmt:     q.readerIDBySourceStmt,
+		sizeStmt:                 q.sizeStmt,
 	}
 }

@@ -188,6 +188,46 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 	return items, nil
 }
 
+const interactionsOfReader = `-- name: InteractionsOfReader :many
+SELECT position, reader_id, book_id, kind, half_stars, occurred_at FROM interactions WHERE reader_id = ? AND position > ? ORDER BY position LIMIT ?
+`
+
+type InteractionsOfReaderParams struct {
+	ReaderID int32
+	Position int64
+	Limit    int64
+}
+
+func (q *Queries) InteractionsOfReader(ctx context.Context, arg InteractionsOfReaderParams) ([]Interaction, error) {
+	rows, err := q.query(ctx, q.interactionsOfReaderStmt, interactionsOfReader, arg.ReaderID, arg.Position, arg.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Interaction
+	for rows.Next() {
+		var i Interaction
+		if err := rows.Scan(
+			&i.Position,
+			&i.ReaderID,
+			&i.BookID,
+			&i.Kind,
+			&i.HalfStars,
+			&i.OccurredAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lastID = `-- name: LastID :one
 SELECT CAST(max(
     coalesce((SELECT max(id) FROM readers), 0),
