@@ -66,6 +66,7 @@ type call struct {
 	invoke func(ctx context.Context) error // the handler
 
 	context requestContext // what the chain passes on
+	limited limitedContext // of a call that came without a deadline
 
 	request    any   // of a unary call
 	requestErr error // why request could not be decoded
@@ -109,17 +110,15 @@ func identify(ctx context.Context, c *call) error {
 	}
 	c.id = requestIDOr(given)
 	c.context.id = c.id
-	told := metadata.MD{requestIDKey: {c.id}}
-	// Neither can fail before the first answer is sent.
 	if c.method.streaming {
-		_ = grpc.SetHeader(ctx, told)
+		announce(ctx, c.id, grpc.SetHeader)
 		return c.next(ctx)
 	}
 	err := c.next(ctx)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, told)
+		announce(ctx, c.id, grpc.SetTrailer)
 	} else {
-		_ = grpc.SetHeader(ctx, told)
+		announce(ctx, c.id, grpc.SetHeader)
 	}
 	return err
 }
@@ -231,9 +230,9 @@ func limitTime(ctx context.Context, c *call) error {
 	if ok || c.method.streaming {
 		return c.next(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, handlingLimit)
-	defer cancel()
-	return c.next(ctx)
+	c.limited.begin(ctx, time.Now().Add(handlingLimit))
+	defer c.limited.end()
+	return c.next(&c.limited)
 }
 
 // validate refuses a request that could not be decoded or breaks the rules of

@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"sync"
+
+	"google.golang.org/grpc/metadata"
 
 	"github.com/octavo-books/octavo/chassis/tracing"
 )
@@ -58,7 +61,31 @@ func requestIDOr(given string) string {
 	}
 	var raw [8]byte
 	binary.BigEndian.PutUint64(raw[:], rand.Uint64())
-	return hex.EncodeToString(raw[:])
+	var text [2 * len(raw)]byte
+	hex.Encode(text[:], raw[:])
+	return string(text[:])
+}
+
+// announcement is the metadata that tells a caller the id. grpc-go copies what it
+// is given, so that one serves many calls.
+type announcement struct {
+	md metadata.MD
+	id []string
+}
+
+var announcements = sync.Pool{New: func() any {
+	a := &announcement{id: make([]string, 1)}
+	a.md = metadata.MD{requestIDKey: a.id}
+	return a
+}}
+
+// announce tells the caller the id by way of grpc.SetHeader or grpc.SetTrailer.
+func announce(ctx context.Context, id string, set func(context.Context, metadata.MD) error) {
+	a := announcements.Get().(*announcement)
+	a.id[0] = id
+	_ = set(ctx, a.md) // cannot fail before the first answer is sent
+	a.id[0] = ""
+	announcements.Put(a)
 }
 
 // wellFormedID keeps foreign bytes out of logs and headers: 8 to 64 letters,
