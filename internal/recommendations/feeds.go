@@ -185,7 +185,7 @@ func (s *service) followLog(ctx context.Context, client readersv1.ReadersService
 				}
 			}
 		},
-		restart: func() { s.histories.Store(newHistories()) },
+		restart: func() { s.histories.Store(newHistories(s.keptMemory)) },
 	})
 }
 

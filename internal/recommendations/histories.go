@@ -13,15 +13,35 @@ import (
 // services' own ids, so that a new model changes nothing in them. Safe for
 // concurrent use.
 type histories struct {
-	shards  [64]historyShard
+	shards  [historyShards]historyShard
 	readers atomic.Int64
 	entries atomic.Int64
 }
 
+const historyShards = 64
+
 type historyShard struct {
 	mu       sync.RWMutex
-	byReader map[int32][]entry
-	_        [32]byte // a cache line of its own
+	byReader map[int32]history
+	changes  uint64 // events applied
+
+	// What is kept, within a bound, and the readers in the order in which it
+	// began: each that has something or is forgotten, once.
+	keptBytes, mostKept int64
+	keptReaders         []int32
+	_                   [64]byte // a cache line of its own
+}
+
+// history is a reader's entries and what follows from them.
+type history struct {
+	entries []entry
+	kept    *kept // nil for nothing
+}
+
+// moment is a state of histories, to keep what was made of it.
+type moment struct {
+	histories *histories
+	changes   uint64
 }
 
 // entry is a reader's opinion of one book in twelve bytes. A reader's entries
@@ -32,10 +52,13 @@ type entry struct {
 	state state
 }
 
-func newHistories() *histories {
+// newHistories returns empty ones that keep at most so many bytes of what
+// follows from them.
+func newHistories(mostKept int64) *histories {
 	h := &histories{}
 	for i := range h.shards {
-		h.shards[i].byReader = make(map[int32][]entry)
+		h.shards[i].byReader = make(map[int32]history)
+		h.shards[i].mostKept = mostKept / historyShards
 	}
 	return h
 }
@@ -50,14 +73,20 @@ func (h *histories) apply(e recommender.Event) {
 	shard := h.shard(e.Reader)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	own, known := shard.byReader[e.Reader]
+	shard.changes++
+	old, known := shard.byReader[e.Reader]
 	if !known {
 		h.readers.Add(1)
 	}
+	if old.kept != nil {
+		shard.keptBytes -= old.kept.size()
+		old.kept = forgotten
+	}
+	own := old.entries
 	changed := entry{book: e.Book}
-	for i, old := range slices.Backward(own) {
-		if old.book == e.Book {
-			changed = old
+	for i, before := range slices.Backward(own) {
+		if before.book == e.Book {
+			changed = before
 			copy(own[i:], own[i+1:])
 			own = own[:len(own)-1]
 			h.entries.Add(-1)
@@ -66,19 +95,25 @@ func (h *histories) apply(e recommender.Event) {
 	}
 	changed.state = changed.state.apply(e)
 	changed.time = max(changed.time, uint32(min(max(e.Time, 0), math.MaxUint32)))
-	shard.byReader[e.Reader] = insert(own, changed)
+	shard.byReader[e.Reader] = history{insert(own, changed), old.kept}
 	h.entries.Add(1)
 }
 
-// erase forgets a reader.
+// erase forgets a reader, and what is kept.
 func (h *histories) erase(reader int32) {
 	shard := h.shard(reader)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if own, known := shard.byReader[reader]; known {
+		shard.changes++
+		if own.kept != nil {
+			shard.keptBytes -= own.kept.size()
+			at := slices.Index(shard.keptReaders, reader)
+			shard.keptReaders = slices.Delete(shard.keptReaders, at, at+1)
+		}
 		delete(shard.byReader, reader)
 		h.readers.Add(-1)
-		h.entries.Add(-int64(len(own)))
+		h.entries.Add(-int64(len(own.entries)))
 	}
 }
 
@@ -101,12 +136,58 @@ func insert(own []entry, e entry) []entry {
 	return own
 }
 
-// appendTo appends a copy of a reader's entries to dst, oldest first.
-func (h *histories) appendTo(dst []entry, reader int32) []entry {
+// appendTo appends a copy of a reader's entries to dst, oldest first, and
+// returns what is kept of them, nil for nothing.
+func (h *histories) appendTo(dst []entry, reader int32) ([]entry, *kept, moment) {
 	shard := h.shard(reader)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	return append(dst, shard.byReader[reader]...)
+	own := shard.byReader[reader]
+	k := own.kept
+	if k == forgotten {
+		k = nil
+	}
+	return append(dst, own.entries...), k, moment{h, shard.changes}
+}
+
+// keep keeps what was made of a reader's entries at a moment, unless anything
+// in their part of the histories has changed since. Others make room for it,
+// those first that were kept early and not used.
+func (m moment) keep(reader int32, k *kept) {
+	shard := m.histories.shard(reader)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	own, known := shard.byReader[reader]
+	if !known || shard.changes != m.changes {
+		return
+	}
+	if own.kept == nil {
+		shard.keptReaders = append(shard.keptReaders, reader)
+	}
+	shard.keptBytes += k.size() - own.kept.size()
+	shard.byReader[reader] = history{own.entries, k}
+	for shard.keptBytes > shard.mostKept {
+		oldest := shard.keptReaders[0]
+		shard.keptReaders = shard.keptReaders[1:]
+		own := shard.byReader[oldest]
+		if own.kept != forgotten && own.kept.used.Swap(false) {
+			shard.keptReaders = append(shard.keptReaders, oldest)
+			continue
+		}
+		shard.keptBytes -= own.kept.size()
+		shard.byReader[oldest] = history{entries: own.entries}
+	}
+}
+
+// keptBytes is the memory of all that is kept.
+func (h *histories) keptBytes() (sum int64) {
+	for i := range h.shards {
+		shard := &h.shards[i]
+		shard.mu.RLock()
+		sum += shard.keptBytes
+		shard.mu.RUnlock()
+	}
+	return sum
 }
 
 // state is a recommender.Opinion without its time in ten bits: the last shelf

@@ -34,7 +34,7 @@ func TestHistoriesAgreeWithTheRecommender(t *testing.T) {
 			last int
 		}
 		want := map[int32][]folded{}
-		got := newHistories()
+		got := newHistories(0)
 		for at, e := range events {
 			got.apply(e)
 			own := want[e.Reader]
@@ -51,7 +51,7 @@ func TestHistoriesAgreeWithTheRecommender(t *testing.T) {
 		}
 		for reader, own := range want {
 			slices.SortFunc(own, func(a, b folded) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.last, b.last)) })
-			entries := got.appendTo(nil, reader)
+			entries, _, _ := got.appendTo(nil, reader)
 			if len(entries) != len(own) {
 				t.Fatalf("reader %d has %d entries, want %d", reader, len(entries), len(own))
 			}
@@ -66,13 +66,13 @@ func TestHistoriesAgreeWithTheRecommender(t *testing.T) {
 }
 
 func TestHistoriesOfUnknownReadersAreEmpty(t *testing.T) {
-	if entries := newHistories().appendTo(nil, 7); len(entries) != 0 {
+	if entries, _, _ := newHistories(0).appendTo(nil, 7); len(entries) != 0 {
 		t.Errorf("got %v", entries)
 	}
 }
 
 func TestErasedHistoriesAreForgotten(t *testing.T) {
-	h := newHistories()
+	h := newHistories(0)
 	for reader := range int32(200) {
 		h.apply(recommender.Event{Reader: reader, Book: 1, Kind: recommender.Finished})
 		h.apply(recommender.Event{Reader: reader, Book: 2, Kind: recommender.Want})
@@ -83,23 +83,25 @@ func TestErasedHistoriesAreForgotten(t *testing.T) {
 	if readers, entries := h.readers.Load(), h.entries.Load(); readers != 199 || entries != 398 {
 		t.Errorf("%d readers with %d entries, want 199 with 398", readers, entries)
 	}
-	if gone, next := h.appendTo(nil, 70), h.appendTo(nil, 70+64); len(gone) != 0 || len(next) != 2 {
+	gone, _, _ := h.appendTo(nil, 70)
+	next, _, _ := h.appendTo(nil, 70+64)
+	if len(gone) != 0 || len(next) != 2 {
 		t.Errorf("the erased reader has %v, the next in the shard %v", gone, next)
 	}
 }
 
 func TestEventsOutOfRangeAreBounded(t *testing.T) {
-	h := newHistories()
+	h := newHistories(0)
 	h.apply(recommender.Event{Reader: 1, Book: 1, Kind: recommender.Rating, Value: 1e30, Time: -5})
 	h.apply(recommender.Event{Reader: 1, Book: 2, Kind: 77, Time: 1 << 40})
-	entries := h.appendTo(nil, 1)
+	entries, _, _ := h.appendTo(nil, 1)
 	if len(entries) != 2 || entries[0].time != 0 || entries[0].state.opinion().Rating != 5 || entries[1].state.opinion().Seen {
 		t.Errorf("got %+v", entries)
 	}
 }
 
 func BenchmarkHistoriesApply(b *testing.B) {
-	h := newHistories()
+	h := newHistories(0)
 	for i := range b.N {
 		h.apply(recommender.Event{Reader: int32(i % 10_000), Book: int32(i / 10_000 % 100_000), Kind: recommender.Finished, Time: int64(i)})
 	}
@@ -112,7 +114,7 @@ func BenchmarkHistoriesMemory(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		h := newHistories()
+		h := newHistories(0)
 		for book := range 50 {
 			for reader := range 100_000 {
 				h.apply(recommender.Event{Reader: int32(reader), Book: int32(book * 7), Kind: recommender.Finished, Time: int64(book)})

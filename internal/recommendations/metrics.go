@@ -13,6 +13,8 @@ type metrics struct {
 	popular       prometheus.Counter
 	waited        prometheus.Histogram
 	stale         prometheus.Counter
+	keptUsed      prometheus.Counter
+	keptMade      prometheus.Counter
 }
 
 // newMetrics makes the service's metrics and registers them when there is a
@@ -22,7 +24,13 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		Name: "octavo_recommendations_total",
 		Help: "Lists of recommendations by what they rest on: the reader's own books, or popularity alone.",
 	}, []string{"source"})
+	rankings := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "octavo_kept_rankings_total",
+		Help: "Rankings asked of what is kept for each reader, by whether it had them: hit or miss.",
+	}, []string{"result"})
 	m := &metrics{
+		keptUsed: rankings.WithLabelValues("hit"),
+		keptMade: rankings.WithLabelValues("miss"),
 		modelsLoaded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "octavo_models_loaded_total", Help: "Models taken up since the start.",
 		}),
@@ -61,7 +69,7 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		)
 	}
 	registry.MustRegister(
-		lists, m.modelsLoaded, m.modelsRefused, m.waited, m.stale,
+		lists, rankings, m.modelsLoaded, m.modelsRefused, m.waited, m.stale,
 		gauge("octavo_model_age_seconds", "Time since the model in use was published; 0 without one.", nil, func() float64 {
 			if used := s.models.current.Load(); used != nil {
 				return time.Since(used.published).Seconds()
@@ -71,6 +79,7 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		modelInfo{&s.models},
 		gauge("octavo_catalogue_books", "Books held in memory.", nil, func() float64 { return float64(s.catalogue.size()) }),
 		gauge("octavo_history_readers", "Readers whose history is held in memory.", nil, func() float64 { return float64(s.histories.Load().readers.Load()) }),
+		gauge("octavo_kept_bytes", "Memory of the rankings kept for readers.", nil, func() float64 { return float64(s.histories.Load().keptBytes()) }),
 		gauge("octavo_history_entries", "Books in all histories held in memory.", nil, func() float64 { return float64(s.histories.Load().entries.Load()) }),
 	)
 	return m

@@ -113,10 +113,15 @@ type session struct {
 	reader  int32
 	loaded  bool
 	entries []entry
+	kept    *kept  // what is known of them, nil for nothing
+	moment  moment // when they were read
+	keeps   bool   // whether this question's rankings can be kept and have been
+	tied    tied
 
 	own         []recommender.Own
 	strangers   []stranger // books of the reader's own that the model does not know
 	exclude     []int32    // indices of the model
+	others      int        // where those begin in exclude that are left out of this question only
 	barred      []int32    // ids of books not to suggest that the model does not know
 	skip        map[int32]struct{}
 	taken       []int32 // ids of the books given in this session
@@ -166,6 +171,7 @@ func (c *session) end() {
 	clear(c.reserved)
 	c.reserved = c.reserved[:0]
 	c.model, c.tie, c.loaded = nil, nil, false
+	c.kept, c.moment = nil, moment{}
 	c.taken = c.taken[:0]
 	c.suggestions = c.suggestions[:0]
 	c.reasons = c.reasons[:0]
@@ -271,14 +277,24 @@ func (c *session) add(s suggestion) {
 // answer.
 func (c *session) read(q *question) {
 	if !c.loaded || c.reader != q.reader {
-		c.entries = c.entries[:0]
+		c.entries, c.kept = c.entries[:0], nil
 		if q.reader != 0 {
-			c.entries = c.s.histories.Load().appendTo(c.entries, q.reader)
+			c.entries, c.kept, c.moment = c.s.histories.Load().appendTo(c.entries, q.reader)
 		}
 		c.reader, c.loaded = q.reader, true
 	}
+	c.keeps = c.model != nil && len(c.entries) > 0 && len(q.recent) == 0 && q.diversity == 0 && c.s.keptMemory > 0
 	c.own, c.strangers = c.own[:0], c.strangers[:0]
 	c.exclude, c.barred = c.exclude[:0], c.barred[:0]
+	if c.keeps {
+		c.tied = tied{model: c.model.info.Version}
+		if len(c.tie.missing) > 0 {
+			c.tied.absent = c.tie.generation
+		}
+		if c.kept != nil && c.kept.tied != c.tied {
+			c.kept = nil
+		}
+	}
 	weights := &usualWeights
 	if c.model != nil {
 		weights = &c.model.weights
@@ -306,6 +322,10 @@ func (c *session) read(q *question) {
 			c.count(e.book, index, known, weights.Of(*opinion, mean))
 		}
 	}
+	if c.tie != nil {
+		c.exclude = append(c.exclude, c.tie.missing...)
+	}
+	c.others = len(c.exclude)
 	for i, id := range q.recent {
 		index, known := c.index(id)
 		if slices.Contains(q.recent[i+1:], id) {
@@ -326,9 +346,6 @@ func (c *session) read(q *question) {
 			index, known := c.index(id)
 			c.bar(id, index, known)
 		}
-	}
-	if c.tie != nil {
-		c.exclude = append(c.exclude, c.tie.missing...)
 	}
 }
 
@@ -411,7 +428,7 @@ func (c *session) addFromModel(diversity float32) {
 	// that few are needed however many books the cap holds back.
 	for ; c.missing() > 0 && moves < maxMoved; query.Limit *= 2 {
 		query.Exclude = c.exclude
-		c.scored = c.model.Recommend(query, c.scored[:0])
+		c.ask(query)
 		moved := false
 		for _, scored := range c.scored {
 			c.exclude = append(c.exclude, scored.Book)
@@ -443,6 +460,40 @@ func (c *session) addFromModel(diversity float32) {
 			c.exclude = append(c.exclude, s.index)
 		}
 	}
+}
+
+// mostOthers is how many books a question may leave out of a ranking that is
+// kept: it is made so much longer.
+const mostOthers = 128
+
+// ask leaves the model's answer to a query in c.scored, from what is kept of
+// the reader where that has it.
+func (c *session) ask(query recommender.Query) {
+	others := query.Exclude[c.others:]
+	if !c.keeps || len(others) > mostOthers {
+		c.scored = c.model.Recommend(query, c.scored[:0])
+		return
+	}
+	var known bool
+	if c.scored, known = c.kept.of(c.category).appendTo(c.scored[:0], query.Limit, others); known {
+		c.s.metrics.keptUsed.Inc()
+		if !c.kept.used.Load() {
+			c.kept.used.Store(true)
+		}
+		return
+	}
+	c.s.metrics.keptMade.Inc()
+	limit := query.Limit
+	query.Exclude, query.Limit = query.Exclude[:c.others], limit+len(others)
+	c.scored = c.model.Recommend(query, c.scored[:0])
+	r := ranking{category: c.category, whole: len(c.scored) < query.Limit, best: slices.Clone(c.scored)}
+	c.keep(r)
+	c.scored, _ = r.appendTo(c.scored[:0], limit, others)
+}
+
+func (c *session) keep(r ranking) {
+	c.kept = c.kept.with(c.tied, r)
+	c.moment.keep(c.reader, c.kept)
 }
 
 // findNewBooks compares books that the model has not learnt with the reader's
@@ -617,17 +668,46 @@ func (c *session) explain(suggestions []suggestion, limit int) {
 	if len(c.explained) == 0 {
 		return
 	}
-	c.model.Explain(c.own, c.explained, limit, func(at int, parts []recommender.Share) {
-		first := len(c.reasons)
-		for _, part := range parts {
-			if part.Book == recommender.Popularity {
-				c.reasons = append(c.reasons, reason{kind: bestSeller, share: part.Share})
-			} else if b := c.tie.books[part.Book]; b != nil {
-				c.reasons = append(c.reasons, reason{kind: yourBook, book: b, share: part.Share})
-			}
+	var shelf *ranking
+	if c.keeps {
+		shelf = c.kept.of(c.category)
+	}
+	if shelf == nil {
+		c.model.Explain(c.own, c.explained, limit, func(at int, parts []recommender.Share) {
+			c.giveReasons(&suggestions[c.explainedAt[at]], parts)
+		})
+		return
+	}
+	known := shelf.told
+	if known.limit != limit || !slices.Equal(known.books, c.explained) {
+		known = told{limit: limit, books: slices.Clone(c.explained), ends: make([]int32, len(c.explained))}
+		known.parts = make([]recommender.Share, 0, limit*len(c.explained))
+		c.model.Explain(c.own, c.explained, limit, func(at int, parts []recommender.Share) {
+			known.parts = append(known.parts, parts...)
+			known.ends[at] = int32(len(known.parts))
+		})
+		next := *shelf
+		next.told = known
+		c.keep(next)
+	}
+	first := int32(0)
+	for at, end := range known.ends {
+		c.giveReasons(&suggestions[c.explainedAt[at]], known.parts[first:end])
+		first = end
+	}
+}
+
+// giveReasons turns the parts of a book's score into its reasons.
+func (c *session) giveReasons(s *suggestion, parts []recommender.Share) {
+	first := len(c.reasons)
+	for _, part := range parts {
+		if part.Book == recommender.Popularity {
+			c.reasons = append(c.reasons, reason{kind: bestSeller, share: part.Share})
+		} else if b := c.tie.books[part.Book]; b != nil {
+			c.reasons = append(c.reasons, reason{kind: yourBook, book: b, share: part.Share})
 		}
-		suggestions[c.explainedAt[at]].reasons = c.reasons[first:len(c.reasons):len(c.reasons)]
-	})
+	}
+	s.reasons = c.reasons[first:len(c.reasons):len(c.reasons)]
 }
 
 // similar appends books like one: by the model, then by their content, then

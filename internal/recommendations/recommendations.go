@@ -40,6 +40,9 @@ type Config struct {
 	MaxWait time.Duration
 	// ModelsPoll is how often Models is asked for a new one; 0 means 500 ms.
 	ModelsPoll time.Duration
+	// KeptMemory is how many bytes the rankings may take that are kept for
+	// readers until they do something; 0 for none. Answers are the same.
+	KeptMemory int64
 }
 
 // Server is the service. Register and Run it; either may be first.
@@ -52,15 +55,16 @@ type Server struct {
 
 // service is what answers are made of.
 type service struct {
-	logger    *slog.Logger
-	metrics   *metrics
-	maxWait   time.Duration
-	models    holder
-	catalogue *catalogue
-	histories atomic.Pointer[histories]
-	books     feed
-	log       feed
-	sessions  sync.Pool
+	logger     *slog.Logger
+	metrics    *metrics
+	maxWait    time.Duration
+	keptMemory int64
+	models     holder
+	catalogue  *catalogue
+	histories  atomic.Pointer[histories]
+	books      feed
+	log        feed
+	sessions   sync.Pool
 }
 
 // New makes a service that knows nothing yet.
@@ -73,7 +77,8 @@ func New(c Config) *Server {
 	s.logger = c.Log
 	s.maxWait = orDefault(c.MaxWait, defaultMaxWait)
 	s.catalogue = newCatalogue()
-	s.histories.Store(newHistories())
+	s.keptMemory = c.KeptMemory
+	s.histories.Store(newHistories(s.keptMemory))
 	s.books.name = "catalogue"
 	s.log.name = "log"
 	s.sessions.New = func() any { return &session{} }

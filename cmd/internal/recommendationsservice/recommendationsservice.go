@@ -32,6 +32,7 @@ type Service struct {
 	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
 	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
 	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" group:"data" help:"Folder of the published models (${env})."`
+	KeptMemory  int64  `name:"kept-rankings-mib" env:"OCTAVO_KEPT_RANKINGS_MIB" default:"64" group:"data" help:"Most memory, in MiB, of the rankings kept for readers who come back; 0 for none (${env})."`
 }
 
 // Add adds the service, over its model folder, to the app. It returns the
@@ -46,11 +47,12 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 		return nil, fmt.Errorf("open model folder: %w", err)
 	}
 	server := recommendations.New(recommendations.Config{
-		Catalog: clients.Catalog,
-		Readers: clients.Readers,
-		Models:  store,
-		Log:     app.Log(),
-		Metrics: app.Metrics(),
+		Catalog:    clients.Catalog,
+		Readers:    clients.Readers,
+		Models:     store,
+		Log:        app.Log(),
+		Metrics:    app.Metrics(),
+		KeptMemory: max(s.KeptMemory, 0) << 20,
 	})
 	app.Go("recommendations", server.Run)
 	app.Allow(access)
