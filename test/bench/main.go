@@ -6,6 +6,10 @@
 // load generator, nor the machine's speed, nor what else runs on it for a while
 // is in the ratio.
 //
+// It is measured without what the service keeps of readers' rankings, and with
+// it when every reader has asked before and done nothing since; what a shop sees
+// lies between, by the share that octavo_kept_rankings_total tells.
+//
 //	go run ./test/bench
 //	go run ./test/bench -history 40      # histories of 40 books on the average, ten to seventy
 //	go run ./test/bench -new 500         # with books that the model does not know
@@ -29,6 +33,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -56,6 +61,7 @@ type row struct {
 	name string
 	bare bool // the server to compare with
 	avid bool // readers with longer histories
+	kept bool // the server keeps rankings, and every reader has asked before
 	call func(ctx context.Context, conn *grpc.ClientConn, reader int32) (books int, err error)
 }
 
@@ -69,6 +75,9 @@ var rows = []row{
 	{name: "Octavo, personal, 10 of all categories", call: ofAll},
 	{name: "Octavo, first contract, 10 of a category", call: callFirst},
 	{name: "Octavo, 10 of a category, 3 reasons each", call: withReasons},
+	{name: "readers come back, personal, 10 of all categories", kept: true, call: ofAll},
+	{name: "readers come back, first contract, 10 of a category", kept: true, call: callFirst},
+	{name: "readers come back, 10 of a category, 3 reasons each", kept: true, call: withReasons},
 	{name: "long histories, personal, 10 of all categories", avid: true, call: ofAll},
 	{name: "long histories, 10 of a category, 3 reasons each", avid: true, call: withReasons},
 }
@@ -123,19 +132,34 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer bare.stop()
-	octavo, err := startOctavo(ctx, program, dir, feeds)
+	octavo, err := startOctavo(ctx, program, dir, feeds, "--kept-rankings-mib", "0")
 	if err != nil {
 		return err
 	}
 	defer octavo.stop()
+	keeping, err := startOctavo(ctx, program, dir, feeds)
+	if err != nil {
+		return err
+	}
+	defer keeping.stop()
+	for _, r := range rows {
+		if r.kept {
+			if err := askAll(ctx, keeping.addr, s, r); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+		}
+	}
 	describe(os.Stdout, s, model, time.Since(began))
 
 	turns := make([][]measurement, len(rows))
 	for round := range 1 + max(1, int(s.duration/turn)) {
 		for i, r := range rows {
 			server := octavo
-			if r.bare {
+			switch {
+			case r.bare:
 				server = bare
+			case r.kept:
+				server = keeping
 			}
 			m, err := measure(ctx, s, r, server)
 			if err != nil {
@@ -154,11 +178,15 @@ func run(ctx context.Context, s settings) error {
 		if r.bare {
 			continue
 		}
-		octavo.profile(ctx, filepath.Join(s.profiles, fmt.Sprintf("row%d.pprof", i+1)), s.duration)
-		if _, err := load(ctx, octavo.addr, s, r, s.duration); err != nil {
+		server := octavo
+		if r.kept {
+			server = keeping
+		}
+		server.profile(ctx, filepath.Join(s.profiles, fmt.Sprintf("row%d.pprof", i+1)), s.duration)
+		if _, err := load(ctx, server.addr, s, r, s.duration); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
-		if err := <-octavo.profiled; err != nil {
+		if err := <-server.profiled; err != nil {
 			return fmt.Errorf("profile %s: %w", r.name, err)
 		}
 	}
@@ -174,14 +202,15 @@ func describe(out io.Writer, s settings, model recommender.Info, took time.Durat
 	fmt.Fprintf(out, "%d connections, %d calls in flight on each, %v a row\n\n", connections, inFlight, s.duration)
 }
 
-// measurement is what one turn came to: microseconds, per second, milliseconds.
-type measurement struct{ cpu, rate, p50, p99 float64 }
+// measurement is what one turn came to: microseconds, per second, milliseconds,
+// and the share of rankings that had been kept.
+type measurement struct{ cpu, rate, p50, p99, kept float64 }
 
 // printTable prints the medians of the rows' turns. A ratio is the median of
 // those of the rounds: to the turn of the first row in the same round.
 func printTable(out io.Writer, turns [][]measurement) {
 	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\t")
+	fmt.Fprintln(w, "server CPU\tratio\trequests/s\tp50\tp99\tkept\t")
 	for i, r := range rows {
 		median := func(of func(round int) float64) float64 {
 			all := make([]float64, len(turns[i]))
@@ -191,12 +220,13 @@ func printTable(out io.Writer, turns [][]measurement) {
 			slices.Sort(all)
 			return all[len(all)/2]
 		}
-		fmt.Fprintf(w, "%.1f µs\t%.2f\t%.0f\t%.2f ms\t%.2f ms\t  %s\n",
+		fmt.Fprintf(w, "%.1f µs\t%.2f\t%.0f\t%.2f ms\t%.2f ms\t%.0f %%\t  %s\n",
 			median(func(round int) float64 { return turns[i][round].cpu }),
 			median(func(round int) float64 { return turns[i][round].cpu / turns[0][round].cpu }),
 			median(func(round int) float64 { return turns[i][round].rate }),
 			median(func(round int) float64 { return turns[i][round].p50 }),
 			median(func(round int) float64 { return turns[i][round].p99 }),
+			median(func(round int) float64 { return 100 * turns[i][round].kept }),
 			r.name)
 	}
 	_ = w.Flush() // the terminal's errors have nobody to be told to
@@ -204,6 +234,10 @@ func printTable(out io.Writer, turns [][]measurement) {
 
 func measure(ctx context.Context, s settings, r row, server *process) (measurement, error) {
 	before, err := server.cpu()
+	if err != nil {
+		return measurement{}, err
+	}
+	hits, misses, err := server.kept(ctx)
 	if err != nil {
 		return measurement{}, err
 	}
@@ -217,6 +251,10 @@ func measure(ctx context.Context, s settings, r row, server *process) (measureme
 	if err != nil {
 		return measurement{}, err
 	}
+	hitsAfter, missesAfter, err := server.kept(ctx)
+	if err != nil {
+		return measurement{}, err
+	}
 	slices.Sort(took)
 	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
 	return measurement{
@@ -224,7 +262,26 @@ func measure(ctx context.Context, s settings, r row, server *process) (measureme
 		rate: float64(len(took)) / elapsed.Seconds(),
 		p50:  at(0.5),
 		p99:  at(0.99),
+		kept: (hitsAfter - hits) / max(1, hitsAfter-hits+missesAfter-misses),
 	}, nil
+}
+
+// askAll has every reader ask once, so that what can be kept is.
+func askAll(ctx context.Context, addr string, s settings, r row) error {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inFlight)
+	for reader := range s.readers {
+		g.Go(func() error {
+			_, err := r.call(ctx, conn, int32(reader+1))
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // load calls for a time and returns how long each call took.

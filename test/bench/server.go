@@ -47,7 +47,7 @@ func buildOctavo(ctx context.Context, dir string) (string, error) {
 
 // startOctavo starts the recommendations service and waits until it answers
 // from the model. It follows the feeds at feedsAddr, which are silent once read.
-func startOctavo(ctx context.Context, program, dir, feedsAddr string) (*process, error) {
+func startOctavo(ctx context.Context, program, dir, feedsAddr string, settings ...string) (*process, error) {
 	addr, err := freeAddr(ctx)
 	if err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func startOctavo(ctx context.Context, program, dir, feedsAddr string) (*process,
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, "--addr", addr, "--admin-addr", admin,
-		"--catalog-addr", feedsAddr, "--readers-addr", feedsAddr, "--models-dir", filepath.Join(dir, "models"))
+	cmd := exec.CommandContext(ctx, program, append([]string{"--addr", addr, "--admin-addr", admin,
+		"--catalog-addr", feedsAddr, "--readers-addr", feedsAddr, "--models-dir", filepath.Join(dir, "models")}, settings...)...)
 	logged, err := os.Create(filepath.Join(dir, "octavo.log"))
 	if err != nil {
 		return nil, err
@@ -126,6 +126,33 @@ func (p *process) get(ctx context.Context, path string) (*http.Response, error) 
 		return nil, fmt.Errorf("%s: %s", path, response.Status)
 	}
 	return response, nil
+}
+
+// kept are the rankings that the server had kept, and that it had not; none of
+// the server to compare with.
+func (p *process) kept(ctx context.Context) (hits, misses float64, err error) {
+	if p.admin == "" {
+		return 0, 0, nil
+	}
+	response, err := p.get(ctx, "/metrics")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		switch name {
+		case `octavo_kept_rankings_total{result="hit"}`:
+			hits, err = strconv.ParseFloat(value, 64)
+		case `octavo_kept_rankings_total{result="miss"}`:
+			misses, err = strconv.ParseFloat(value, 64)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return hits, misses, lines.Err()
 }
 
 func (p *process) ready(ctx context.Context) bool {
