@@ -1,5 +1,5 @@
 // Package index finds books by the words of their titles, authors and series,
-// whatever the spelling. It is held in memory, about 250 bytes a book, and
+// whatever the spelling. It is held in memory, about 130 bytes a book, and
 // made anew from the store at every start: so search is the same over every
 // database, and the databases need no index of words.
 //
