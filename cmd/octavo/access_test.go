@@ -34,6 +34,7 @@ const (
 	seed                = "Recommendations"
 	catalogService      = "octavo.catalog.v1.CatalogService"
 	readersService      = "octavo.readers.v1.ReadersService"
+	accountsService     = "octavo.readers.v1.AccountsService"
 	recommendedServices = "octavo.recommendations.v1.RecommendationsService"
 )
 
@@ -44,6 +45,7 @@ var calls = map[string]map[string][]string{
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
 		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks"},
 		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader"},
+		accountsService:     {"CreateAccount", "SignIn", "CheckSession", "ListSessions", "EndSessions", "ChangePassword"},
 	},
 	"recommendations": {catalogService: {"WatchBooks"}, readersService: {"WatchInteractions"}},
 	"trainer":         {catalogService: {"WatchBooks", "SetPopularity"}, readersService: {"WatchInteractions"}},
@@ -145,6 +147,7 @@ func serveAll(t *testing.T, authority *chassistest.Authority) map[string]string 
 	at[catalogService] = add(&catalogservice.Service{Addr: "127.0.0.1:0", Database: filepath.Join(folder, "catalog.db")})
 	at[readersService] = add(&readersservice.Service{Addr: "127.0.0.1:0", Database: filepath.Join(folder, "readers.db")})
 	at[recommendedServices] = add(&recommendationsservice.Service{Addr: "127.0.0.1:0", CatalogAddr: at[catalogService], ReadersAddr: at[readersService], Models: filepath.Join(folder, "models")})
+	at[accountsService] = at[readersService]
 	at[seed] = at[recommendedServices]
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -174,7 +177,7 @@ func contractMethods(t *testing.T) map[string][]protoreflect.MethodDescriptor {
 		}
 		return true
 	})
-	got, want := slices.Sorted(maps.Keys(methods)), []string{seed, catalogService, readersService, recommendedServices}
+	got, want := slices.Sorted(maps.Keys(methods)), []string{seed, catalogService, accountsService, readersService, recommendedServices}
 	if !slices.Equal(got, want) {
 		t.Fatalf("the contracts are %v, want %v: say who may call the new one", got, want)
 	}

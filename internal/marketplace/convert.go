@@ -9,7 +9,6 @@ import (
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
-	"github.com/octavo-books/octavo/internal/marketplace/session"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
 
@@ -172,12 +171,16 @@ func (s shelf) lead(book int32) string {
 	}
 }
 
-// readerName is how a page calls the chosen reader.
-func readerName(s session.Session) string {
-	if s.Reader == 0 {
+// readerName is how a page calls whoever reads.
+func (v *visit) readerName() string {
+	switch {
+	case v.account != nil:
+		return v.account.GetName()
+	case v.session.Reader == 0:
 		return ""
+	default:
+		return personName(readersv1.Origin(v.session.Origin), v.session.Reader)
 	}
-	return personName(readersv1.Origin(s.Origin), s.Reader)
 }
 
 func personName(origin readersv1.Origin, id int32) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -463,11 +464,140 @@ func (f *fakeRecommendations) GetModel(ctx context.Context, _ *recommendationsv1
 	}, nil
 }
 
-// services are the three fakes behind a storefront.
+// fakeAccounts keeps names and passwords in memory.
+type fakeAccounts struct {
+	readersv1.UnimplementedAccountsServiceServer
+	trouble
+	readers  *fakeReaders
+	data     sync.Mutex
+	names    map[string]int32 // readers
+	secrets  map[string]string
+	sessions map[string]string // names by token
+	visitors []*readersv1.Visitor
+	clients  []*readersv1.Client
+	tokens   int
+	refusal  error // of the next sign-in
+}
+
+func (f *fakeAccounts) begin(name string, visitor *readersv1.Visitor, client *readersv1.Client, replaced string) (*readersv1.Account, string) {
+	f.tokens++
+	token := fmt.Sprintf("token-%d", f.tokens)
+	delete(f.sessions, replaced)
+	f.sessions[token] = name
+	f.visitors, f.clients = append(f.visitors, visitor), append(f.clients, client)
+	return &readersv1.Account{ReaderId: f.names[name], Name: name}, token
+}
+
+func (f *fakeAccounts) CreateAccount(ctx context.Context, r *readersv1.CreateAccountRequest) (*readersv1.CreateAccountResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	made, err := f.readers.CreateReader(ctx, &readersv1.CreateReaderRequest{})
+	if err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if f.names[r.GetName()] != 0 {
+		return nil, fault.New(fault.Conflict, "The user name %s is taken. Choose another.", r.GetName())
+	}
+	if len(r.GetPassword()) < 8 {
+		return nil, fault.NewInvalid("password", "The password is too short.")
+	}
+	made.GetReader().Origin = readersv1.Origin_ORIGIN_ACCOUNT
+	f.names[r.GetName()], f.secrets[r.GetName()] = made.GetReader().GetId(), r.GetPassword()
+	account, token := f.begin(r.GetName(), r.GetVisitor(), r.GetClient(), r.GetReplacedToken())
+	return &readersv1.CreateAccountResponse{Account: account, Token: token}, nil
+}
+
+func (f *fakeAccounts) SignIn(ctx context.Context, r *readersv1.SignInRequest) (*readersv1.SignInResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if f.refusal != nil {
+		return nil, f.refusal
+	}
+	if f.names[r.GetName()] == 0 || f.secrets[r.GetName()] != r.GetPassword() {
+		return nil, fault.New(fault.Unauthenticated, "The user name or the password is wrong.")
+	}
+	account, token := f.begin(r.GetName(), r.GetVisitor(), r.GetClient(), r.GetReplacedToken())
+	return &readersv1.SignInResponse{Account: account, Token: token}, nil
+}
+
+func (f *fakeAccounts) CheckSession(ctx context.Context, r *readersv1.CheckSessionRequest) (*readersv1.CheckSessionResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	name, ok := f.sessions[r.GetToken()]
+	if !ok {
+		return &readersv1.CheckSessionResponse{}, nil
+	}
+	return &readersv1.CheckSessionResponse{Account: &readersv1.Account{ReaderId: f.names[name], Name: name}}, nil
+}
+
+func (f *fakeAccounts) ListSessions(ctx context.Context, r *readersv1.ListSessionsRequest) (*readersv1.ListSessionsResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	list := &readersv1.ListSessionsResponse{}
+	for token, name := range f.sessions {
+		if name == f.sessions[r.GetToken()] {
+			list.Sessions = append(list.Sessions, &readersv1.Session{
+				Id: int64(len(list.GetSessions()) + 1), Current: token == r.GetToken(),
+				Agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+			})
+		}
+	}
+	return list, nil
+}
+
+func (f *fakeAccounts) EndSessions(ctx context.Context, r *readersv1.EndSessionsRequest) (*readersv1.EndSessionsResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	name, ok := f.sessions[r.GetToken()]
+	if !ok {
+		return nil, fault.New(fault.Unauthenticated, "no session")
+	}
+	for token, of := range f.sessions {
+		current := token == r.GetToken()
+		if of == name && (current != (r.GetScope() == readersv1.SessionScope_SESSION_SCOPE_OTHERS) || r.GetScope() == readersv1.SessionScope_SESSION_SCOPE_ALL) {
+			delete(f.sessions, token)
+		}
+	}
+	return &readersv1.EndSessionsResponse{}, nil
+}
+
+func (f *fakeAccounts) ChangePassword(ctx context.Context, r *readersv1.ChangePasswordRequest) (*readersv1.ChangePasswordResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	name := f.sessions[r.GetToken()]
+	if f.secrets[name] != r.GetCurrentPassword() {
+		return nil, fault.NewInvalid("current_password", "This is not your present password.")
+	}
+	f.secrets[name] = r.GetNewPassword()
+	maps.DeleteFunc(f.sessions, func(_, of string) bool { return of == name })
+	_, token := f.begin(name, nil, r.GetClient(), "")
+	return &readersv1.ChangePasswordResponse{Token: token}, nil
+}
+
+// services are the fakes behind a storefront.
 type services struct {
 	catalog         *fakeCatalog
 	readers         *fakeReaders
 	recommendations *fakeRecommendations
+	accounts        *fakeAccounts
 }
 
 // library is what the fakes know at first: readers 1 to 30 simulated, 31 and 32
@@ -512,7 +642,9 @@ func library() *services {
 		{ReaderId: 17, BookId: 2, Kind: readersv1.InteractionKind_INTERACTION_KIND_RATING, Value: 4.5},
 		{ReaderId: 17, BookId: 1, Kind: readersv1.InteractionKind_INTERACTION_KIND_FINISHED},
 	}
-	return &services{catalog, readers, &fakeRecommendations{catalog: catalog, readers: readers, similar: []int32{2, 4}}}
+	return &services{catalog, readers, &fakeRecommendations{catalog: catalog, readers: readers, similar: []int32{2, 4}}, &fakeAccounts{
+		readers: readers, names: map[string]int32{}, secrets: map[string]string{}, sessions: map[string]string{},
+	}}
 }
 
 // config serves the fakes over gRPC and says how to reach them.
@@ -521,11 +653,13 @@ func (s *services) config(tb testing.TB) Config {
 	conn := chassistest.Serve(tb, func(r grpc.ServiceRegistrar) {
 		catalogv1.RegisterCatalogServiceServer(r, s.catalog)
 		readersv1.RegisterReadersServiceServer(r, s.readers)
+		readersv1.RegisterAccountsServiceServer(r, s.accounts)
 		recommendationsv1.RegisterRecommendationsServiceServer(r, s.recommendations)
 	})
 	return Config{
 		Catalog:         catalogv1.NewCatalogServiceClient(conn),
 		Readers:         readersv1.NewReadersServiceClient(conn),
+		Accounts:        readersv1.NewAccountsServiceClient(conn),
 		Recommendations: recommendationsv1.NewRecommendationsServiceClient(conn),
 		SessionKey:      []byte("a key of thirty-two bytes, or so"),
 		Version:         "test",

@@ -49,6 +49,7 @@ func (s *shop) home(v *visit) error {
 	calls.Go(func() { own = s.ownShelf(ctx, v) })
 	calls.Go(func() { best, noBest = s.bestSellers(ctx) })
 	calls.Go(func() { counts = s.bookCounts(ctx) })
+	calls.Go(func() { s.demoOpen(ctx) })
 	calls.Wait()
 
 	home := view.Home{Known: v.session.Reader != 0}
@@ -109,7 +110,8 @@ func (s *shop) homeRows(v *visit) []*recommendationsv1.RecommendRequest {
 	if len(v.session.Recent) == 0 {
 		rows = rows[:0] // nothing to be personal about
 	}
-	for _, c := range s.categories.largest(s.counts.peek(), favourites) {
+	counts, _ := s.counts.peek()
+	for _, c := range s.categories.largest(counts, favourites) {
 		category := row(rowLength)
 		category.Category = catalogv1.Category(c.ID)
 		rows = append(rows, category)

@@ -9,6 +9,7 @@ package marketplace
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -27,7 +28,16 @@ import (
 type Config struct {
 	Catalog         catalogv1.CatalogServiceClient
 	Readers         readersv1.ReadersServiceClient
+	Accounts        readersv1.AccountsServiceClient
 	Recommendations recommendationsv1.RecommendationsServiceClient
+
+	// DemoReaders says whether visitors may read as simulated and imported
+	// readers: DemoOn, DemoOff, or DemoAuto, which is until the first account is
+	// made. Empty means DemoAuto.
+	DemoReaders string
+	// TrustedProxies is how many proxies of the operator's own a request passes,
+	// each of which adds to X-Forwarded-For.
+	TrustedProxies int
 
 	// SessionKey signs cookies; 32 bytes, the same on every replica.
 	SessionKey []byte
@@ -40,6 +50,13 @@ type Config struct {
 	// what the service knows. 0 means 150 ms.
 	Patience time.Duration
 }
+
+// The settings of Config.DemoReaders.
+const (
+	DemoAuto = "auto"
+	DemoOn   = "on"
+	DemoOff  = "off"
+)
 
 // writePatience is how long a click waits to be on disk. A visitor would
 // rather wait than be told that it is not known whether the click was saved.
@@ -55,13 +72,30 @@ type shop struct {
 	categories *categories
 	known      *bookshelf
 	best       memo[[]*view.Book]
+	anyAccount memo[bool]
+	seen       seenAccounts
 	counts     memo[map[uint8]int]
 }
 
 // New makes the storefront's handler.
 func New(c Config) (http.Handler, error) {
-	if c.Catalog == nil || c.Readers == nil || c.Recommendations == nil {
-		return nil, errors.New("a storefront needs clients of catalog, readers and recommendations")
+	s, err := newShop(c)
+	if err != nil {
+		return nil, err
+	}
+	return s.routes(), nil
+}
+
+func newShop(c Config) (*shop, error) {
+	if c.Catalog == nil || c.Readers == nil || c.Accounts == nil || c.Recommendations == nil {
+		return nil, errors.New("a storefront needs clients of catalog, readers, accounts and recommendations")
+	}
+	switch c.DemoReaders {
+	case "":
+		c.DemoReaders = DemoAuto
+	case DemoAuto, DemoOn, DemoOff:
+	default:
+		return nil, fmt.Errorf("demo readers cannot be %q; use %s, %s or %s", c.DemoReaders, DemoAuto, DemoOn, DemoOff)
 	}
 	sessions, err := session.NewCodec(c.SessionKey)
 	if err != nil {
@@ -79,33 +113,58 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &shop{Config: c, sessions: sessions, assets: assets, categories: newCategories(), known: newBookshelf()}
 	s.metrics = newMetrics(c.Metrics, s.known)
-	return s.routes(), nil
+	return s, nil
+}
+
+// route is an address of the storefront and what stands there.
+type route struct {
+	pattern string
+	kind    string // for the metrics
+	show    func(*visit) error
+}
+
+// pages are all addresses of pages and forms.
+func (s *shop) pages() []route {
+	all := []route{
+		{"GET /{$}", "home", s.home},
+		{"GET /book/{id}", "book", s.book},
+		{"GET /book/{id}/{title...}", "book", s.book},
+		{"POST /book/{id}/rate", "rate", s.rate},
+		{"POST /book/{id}/shelf", "shelve", s.shelve},
+		{"GET /reader", "readers", s.picker},
+		{"POST /reader", "choose", s.choose},
+		{"GET /me", "shelves", s.mine},
+		{"GET /me/data", "data", s.yours},
+		{"GET /me/export.csv", "export", s.export("csv", "text/csv; charset=utf-8", newCSVExport)},
+		{"GET /me/export.json", "export", s.export("json", "application/json", newJSONExport)},
+		{"POST /me/erase", "erase", s.erase},
+		{"GET /search", "search", s.search},
+		{"GET /how", "how", s.how},
+		{"GET /sign-in", "sign-in", s.signInPage},
+		{"POST /sign-in", "sign-in", s.signIn},
+		{"GET /sign-up", "sign-up", s.signUpPage},
+		{"POST /sign-up", "sign-up", s.signUp},
+		{"POST /sign-out", "sign-out", s.signOut},
+		{"GET /account", "account", s.accountPage},
+		{"POST /account/password", "password", s.changePassword},
+		{"POST /account/sessions", "sessions", s.changeSessions},
+		{"/", "unknown", func(*visit) error {
+			return fault.New(fault.NotFound, "Nothing stands at this address. It may have been mistyped.")
+		}},
+	}
+	for i := range s.categories.all {
+		all = append(all, route{"GET " + s.categories.all[i].Path, "category", s.category(&s.categories.all[i])})
+	}
+	return all
 }
 
 func (s *shop) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", s.page("home", s.home))
-	for i := range s.categories.all {
-		mux.Handle("GET "+s.categories.all[i].Path, s.page("category", s.category(&s.categories.all[i])))
+	for _, r := range s.pages() {
+		mux.Handle(r.pattern, s.page(r.kind, r.show))
 	}
-	mux.Handle("GET /book/{id}", s.page("book", s.book))
-	mux.Handle("GET /book/{id}/{title...}", s.page("book", s.book))
-	mux.Handle("POST /book/{id}/rate", s.page("rate", s.rate))
-	mux.Handle("POST /book/{id}/shelf", s.page("shelve", s.shelve))
-	mux.Handle("GET /reader", s.page("readers", s.picker))
-	mux.Handle("POST /reader", s.page("choose", s.choose))
-	mux.Handle("GET /me", s.page("shelves", s.mine))
-	mux.Handle("GET /me/data", s.page("data", s.yours))
-	mux.Handle("GET /me/export.csv", s.page("export", s.export("csv", "text/csv; charset=utf-8", newCSVExport)))
-	mux.Handle("GET /me/export.json", s.page("export", s.export("json", "application/json", newJSONExport)))
-	mux.Handle("POST /me/erase", s.page("erase", s.erase))
-	mux.Handle("GET /search", s.page("search", s.search))
-	mux.Handle("GET /how", s.page("how", s.how))
 	s.registerAPI(mux)
 	s.assets.register(mux)
-	mux.Handle("/", s.page("unknown", func(*visit) error {
-		return fault.New(fault.NotFound, "Nothing stands at this address. It may have been mistyped.")
-	}))
 
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(s.page("refused", func(*visit) error {

@@ -48,8 +48,8 @@ func (m *memo[V]) get(ctx context.Context, now time.Time, ask func(context.Conte
 }
 
 // peek is the answer kept, if any.
-func (m *memo[V]) peek() V {
+func (m *memo[V]) peek() (V, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.value
+	return m.value, m.has
 }

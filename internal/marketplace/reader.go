@@ -20,6 +20,9 @@ const peopleLength = 24
 
 // picker is the page where a reader is chosen.
 func (s *shop) picker(v *visit) error {
+	if v.account != nil {
+		return v.redirect("/account")
+	}
 	groups := []struct {
 		origin          readersv1.Origin
 		id, title, note string
@@ -29,6 +32,9 @@ func (s *shop) picker(v *visit) error {
 	}
 	ctx, cancel := v.ask()
 	defer cancel()
+	if open, known := s.demoOpen(ctx); known && !open {
+		return v.redirect("/sign-in")
+	}
 	people := make([]view.People, len(groups))
 	failures := make([]error, len(groups))
 	var calls sync.WaitGroup
@@ -83,8 +89,14 @@ func (s *shop) choose(v *visit) error {
 	defer cancel()
 	switch choice := v.r.PostForm.Get("reader"); choice {
 	case "none":
+		if v.account != nil {
+			return s.signOut(v)
+		}
 		v.session = session.Session{}
 	case "new":
+		if v.account != nil {
+			return signOutFirst()
+		}
 		v.session.Reader = 0
 		views, err := s.become(ctx, v)
 		if err != nil {
@@ -98,6 +110,9 @@ func (s *shop) choose(v *visit) error {
 			v.session.Changed(response.GetPosition(), time.Now())
 		}
 	default:
+		if v.account != nil {
+			return signOutFirst()
+		}
 		reader, err := s.demoReader(ctx, choice)
 		if err != nil {
 			return err
@@ -110,12 +125,19 @@ func (s *shop) choose(v *visit) error {
 	return v.redirect("/")
 }
 
+func signOutFirst() error {
+	return fault.New(fault.Conflict, "You are signed in. Sign out first, then read as somebody else.")
+}
+
 // demoReader is a reader anybody may read as. A visitor's own reader is none:
 // its shelves are private.
 func (s *shop) demoReader(ctx context.Context, number string) (*readersv1.Reader, error) {
 	id, err := strconv.ParseInt(number, 10, 32)
 	if err != nil || id <= 0 {
 		return nil, fault.NewInvalid("reader", "That is no reader's number. Choose one from the page of readers.")
+	}
+	if open, known := s.demoOpen(ctx); known && !open {
+		return nil, fault.New(fault.NotFound, "This shop is not open for demo readers. Sign in, or make an account.")
 	}
 	response, err := s.Readers.GetReader(ctx, &readersv1.GetReaderRequest{Id: int32(id)})
 	if err != nil && fault.KindOf(err) == fault.NotFound {

@@ -17,12 +17,15 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/octavo-books/octavo/fault"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/marketplace/session"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
 
 const (
-	cookieName   = "octavo_session"
+	cookieName   = "octavo_session"   // what the visit is about, signed
+	tokenName    = "octavo_account"   // the token of who signed in
+	maxToken     = 100                // bytes
 	cookieMaxAge = 180 * 24 * 60 * 60 // seconds
 	maxForm      = 8 << 10            // bytes
 	// catchUp is after how long every service surely knows a click.
@@ -35,9 +38,14 @@ type visit struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	session session.Session
-	saved   string // the session as it came
-	notices []string
-	lacks   atomic.Bool // a service
+	saved   string             // the session as it came
+	account *readersv1.Account // of who signed in, nil for everybody else
+	token   string             // of the account's session
+	// tokenChanged says that the browser has another token than this.
+	tokenChanged bool
+	unsure       bool // whose the token is; the cookies stay as they are
+	notices      []string
+	lacks        atomic.Bool // a service
 }
 
 // page turns a function that returns errors into a handler. It is the one
@@ -47,12 +55,10 @@ func (s *shop) page(kind string, show func(*visit) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		v := &visit{shop: s, w: w, r: r}
-		if cookie, err := r.Cookie(cookieName); err == nil {
-			if known, ok := s.sessions.Decode(cookie.Value); ok {
-				v.session, v.saved = known, cookie.Value
-			}
-		}
-		if err := show(v); err != nil {
+		v.recall()
+		if v.unsure && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			v.fail(fault.New(fault.Unavailable, "A part of the shop does not answer just now, so nothing was changed. Please try again in a moment."))
+		} else if err := show(v); err != nil {
 			v.fail(err)
 		}
 		if v.lacks.Load() {
@@ -98,7 +104,9 @@ func (v *visit) frame(title, description string) view.Frame {
 		Description: description,
 		Stylesheet:  v.shop.assets.stylesheet,
 		Icon:        v.shop.assets.icon,
-		Reader:      readerName(v.session),
+		Reader:      v.readerName(),
+		Account:     v.account.GetName(),
+		Demo:        v.shop.demoKnownOpen(),
 		Path:        v.r.URL.Path,
 		Categories:  v.shop.categories.all,
 		Notices:     v.notices,
@@ -170,22 +178,51 @@ func (v *visit) redirect(path string) error {
 }
 
 func (v *visit) saveSession() {
+	if v.unsure {
+		return
+	}
+	if v.tokenChanged {
+		v.tokenChanged = false
+		v.setCookie(tokenName, v.token)
+	}
 	value := v.shop.sessions.Encode(v.session)
 	if value == v.saved || v.saved == "" && v.session.Reader == 0 && len(v.session.Recent) == 0 {
 		return
 	}
 	v.saved = value
+	v.setCookie(cookieName, value)
+}
+
+// setCookie has the browser keep a value, or forget it when it is empty.
+func (v *visit) setCookie(name, value string) {
+	age := cookieMaxAge
+	if value == "" {
+		age = -1
+	}
 	http.SetCookie(v.w, &http.Cookie{
-		Name:     cookieName,
+		Name:     v.cookie(name),
 		Value:    value,
 		Path:     "/",
-		MaxAge:   cookieMaxAge,
+		MaxAge:   age,
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
-		// A proxy that ends TLS says so; who lies about it only loses the
-		// own cookie.
-		Secure: v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https",
+		Secure:   v.secure(),
 	})
+}
+
+// cookie is the full name of a cookie. Over TLS it has the prefix that keeps
+// other hosts of the domain from setting it (ASVS 5.0, 3.3.3).
+func (v *visit) cookie(name string) string {
+	if v.secure() {
+		return "__Host-" + name
+	}
+	return name
+}
+
+// secure is whether the visitor came over TLS. A proxy that ends TLS says so;
+// who lies about it only loses the own cookie.
+func (v *visit) secure() bool {
+	return v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
 // fail answers with an error, in plain words and with the way out. What is not

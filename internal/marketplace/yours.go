@@ -58,7 +58,7 @@ func (s *shop) erase(v *visit) error {
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return notSaved(err)
 	}
-	v.session = session.Session{}
+	v.leave()
 	page := view.Yours{Erased: true}
 	page.Frame = v.frame("Erased", "")
 	return v.show(http.StatusOK, view.YoursPage(page))

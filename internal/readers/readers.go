@@ -18,6 +18,7 @@ const (
 	Anonymous Origin = iota + 1
 	Simulated
 	Imported
+	HasAccount
 )
 
 // Reader is somebody who reads, or a simulation of it.

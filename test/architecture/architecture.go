@@ -324,7 +324,8 @@ func (c *checker) generatedTypes(p Package, f File) {
 		if (c.serviceOf(p.Path) != "" || withinAny(p.Path, tools)) && !within(p.Path, own) {
 			continue
 		}
-		if p.Path == own && (f.Name == "server.go" || f.Name == "convert.go") {
+		// A part of a service may have a server of its own.
+		if within(p.Path, own) && (f.Name == "server.go" || f.Name == "convert.go") {
 			continue
 		}
 		c.report(6, path.Join(p.Path, f.Name), "imports %s", to)

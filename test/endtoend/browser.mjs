@@ -1,6 +1,6 @@
 // The browser's side of the end-to-end tests:
 //
-//   node browser.mjs visit|visit-without-javascript|keyboard|accessibility URL CHROMIUM
+//   node browser.mjs visit|visit-without-javascript|account|keyboard|accessibility URL CHROMIUM
 //
 // Prints what it does, and exits with 1 on the first thing that is not as it
 // should be. With SCREENSHOTS set to a folder, pictures of the pages are put
@@ -133,6 +133,58 @@ async function newReader(page) {
   console.log(`put “${wanted}” on a shelf, where it is found again`);
 }
 
+const password = 'gelber stuhl am see';
+
+// pasted types nothing: whoever keeps passwords elsewhere pastes them.
+async function pasted(field, text) {
+  await field.evaluate((input, value) => {
+    const data = new DataTransfer();
+    data.setData('text/plain', value);
+    if (input.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }))) input.value = value;
+  }, text);
+}
+
+// account makes an account from a visit, whose shelf comes along, signs out and
+// in again, and changes the password.
+async function account(page, javascript) {
+  const name = `reader-${javascript ? 'with' : 'without'}-script`;
+  await page.goto('/mystery');
+  await page.locator('a.book').first().click();
+  const title = await heading(page).innerText();
+  await page.getByRole('button', { name: 'Want to read', exact: true }).click();
+  await page.locator('button[aria-pressed="true"]', { hasText: 'Want to read' }).waitFor();
+
+  await page.goto('/sign-in');
+  await page.getByRole('main').getByRole('link', { name: 'Make one.' }).click();
+  await page.getByLabel('User name').fill(name.toUpperCase());
+  if (javascript) await pasted(page.getByLabel('Password'), password);
+  else await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Make the account' }).click();
+  await page.waitForURL('/');
+  await page.getByRole('link', { name: 'My shelves' }).click();
+  await page.getByRole('main').getByText(title, { exact: true }).first().waitFor();
+  console.log(`made the account ${name}, and “${title}” came along`);
+
+  await page.getByRole('link', { name }).click();
+  await page.waitForURL('/account');
+  await page.getByText('this one').waitFor();
+  await page.getByLabel('Present password').fill(password);
+  await page.getByLabel('New password').fill(`${password} 2`);
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await page.getByText('Your password is changed').waitFor();
+  await page.getByRole('button', { name: 'Sign out here' }).click();
+  await page.waitForURL('/');
+  await page.goto('/me');
+  await page.getByText('Nobody is reading yet.').waitFor();
+  await page.getByRole('main').getByRole('link', { name: 'Sign in' }).click();
+  await page.getByLabel('User name').fill(name);
+  await page.getByLabel('Password').fill(`${password} 2`);
+  await page.getByLabel('Password').press('Enter');
+  await page.waitForURL('/me');
+  await page.getByRole('main').getByText(title, { exact: true }).first().waitFor();
+  console.log('changed the password, signed out, and found the shelf again');
+}
+
 async function searching(page) {
   await page.goto('/');
   await page.getByRole('searchbox').fill('dune');
@@ -230,6 +282,19 @@ async function photograph(page, name) {
   await page.screenshot({ path: path.join(screenshots, `${name}-whole.png`), caret: 'initial', fullPage: true });
 }
 
+// enter signs in with the one account of the accessibility test, made by the
+// first who asks.
+let made = false;
+async function enter(page) {
+  await page.goto(made ? '/sign-in?next=/account' : '/sign-up');
+  await page.getByLabel('User name').fill('accessible');
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('main').getByRole('button').click();
+  await page.waitForURL(made ? '/account' : '/');
+  made = true;
+  await page.goto('/account');
+}
+
 // accessibility inspects every kind of page in one scheme and size, and checks
 // that it does not scroll sideways.
 async function accessibility(page, scheme, size) {
@@ -245,6 +310,10 @@ async function accessibility(page, scheme, size) {
     ['search-meant', () => page.goto('/search?q=dune+zzzzzzzzzzzz')],
     ['search-nothing', () => page.goto('/search?q=zzzzzzzzzzzz')],
     ['how', () => page.goto('/how')],
+    ['sign-in', () => page.goto('/sign-in')],
+    ['sign-up', () => page.goto('/sign-up')],
+    ['account', () => enter(page)],
+    ['account-home', () => page.goto('/')],
   ];
   for (const [name, open] of pages) {
     await open();
@@ -267,6 +336,10 @@ const tasks = {
     await visit(browser, { javaScriptEnabled: false }, demoReader);
     await visit(browser, { javaScriptEnabled: false }, newReader);
     await visit(browser, { javaScriptEnabled: false }, searching);
+  },
+  account: async (browser) => {
+    await visit(browser, {}, (page) => account(page, true));
+    await visit(browser, { javaScriptEnabled: false }, (page) => account(page, false));
   },
   keyboard: (browser) => visit(browser, {}, keyboard),
   accessibility: async (browser) => {

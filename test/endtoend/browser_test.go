@@ -18,10 +18,12 @@ func TestBrowser(t *testing.T) {
 			t.Fatalf("%s is not there: %s", name, setup)
 		}
 	}
-	at := serve(t, demoFolder(t))
+	// The demo readers stay when accounts are made.
+	_, at := serveProcess(t, demoFolder(t), "--demo-readers=on")
 	for _, walk := range []struct{ name, does string }{
 		{"a visit with JavaScript", "visit"},
 		{"a visit without JavaScript", "visit-without-javascript"},
+		{"an account, with JavaScript and without", "account"},
 		{"a visit by keyboard", "keyboard"},
 		{"every page is accessible", "accessibility"},
 	} {

@@ -19,6 +19,7 @@ import (
 	catalogsqlite "github.com/octavo-books/octavo/internal/catalog/sqlite"
 	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/accounts"
 	readerssqlite "github.com/octavo-books/octavo/internal/readers/sqlite"
 	"github.com/octavo-books/octavo/internal/recommendations"
 )
@@ -61,6 +62,7 @@ func inProcess(f *testing.F) *grpc.ClientConn {
 	conn := chassistest.ServeTasks(f, func(r grpc.ServiceRegistrar) {
 		catalogServer.Register(r)
 		readersServer.Register(r)
+		accounts.NewServer(accounts.Config{Store: people, Tallies: people, Readers: people}).Register(r)
 		answers.Register(r)
 	}, answers.Run)
 	fill(f, conn)

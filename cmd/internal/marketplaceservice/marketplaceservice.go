@@ -13,6 +13,12 @@ import (
 	"github.com/octavo-books/octavo/internal/marketplace"
 )
 
+// Access are the settings on who comes in how.
+type Access struct {
+	DemoReaders    string `env:"OCTAVO_DEMO_READERS" default:"auto" enum:"auto,on,off" group:"access" help:"Whether anybody may read as a simulated or imported reader: on, off, or auto, which is until the first account is made (${env})."`
+	TrustedProxies int    `env:"OCTAVO_TRUSTED_PROXIES" default:"0" group:"access" help:"How many proxies of your own requests pass, each of which adds to X-Forwarded-For. Wrong passwords are limited by the address that the first of them saw (${env})."`
+}
+
 // Service is the storefront with its settings.
 type Service struct {
 	Addr                string `aliases:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" group:"addresses" help:"Address to listen on for browsers (${env})."`
@@ -21,6 +27,7 @@ type Service struct {
 	ReadersAddr         string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
 	RecommendationsAddr string `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address of the recommendations service (${env})."`
 	SessionKeyFile      string `env:"OCTAVO_SESSION_KEY_FILE" default:"octavo-data/session.key" type:"path" group:"data" help:"File with the key that signs visitors' cookies, made when missing. All replicas need the same (${env})."`
+	Access              `embed:""`
 }
 
 // Add adds the storefront to the app. It returns the address it listens on.
@@ -36,7 +43,10 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	handler, err := marketplace.New(marketplace.Config{
 		Catalog:         clients.Catalog,
 		Readers:         clients.Readers,
+		Accounts:        clients.Accounts,
 		Recommendations: clients.Recommendations,
+		DemoReaders:     s.DemoReaders,
+		TrustedProxies:  s.TrustedProxies,
 		SessionKey:      key.Reveal(),
 		Log:             app.Log(),
 		Metrics:         app.Metrics(),

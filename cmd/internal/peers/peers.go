@@ -16,6 +16,7 @@ import (
 type Peers struct {
 	Catalog         catalogv1.CatalogServiceClient
 	Readers         readersv1.ReadersServiceClient
+	Accounts        readersv1.AccountsServiceClient
 	Recommendations recommendationsv1.RecommendationsServiceClient
 }
 
@@ -37,7 +38,9 @@ func Dial(app *chassis.App, at Addresses) (*Peers, error) {
 		set        func(*grpc.ClientConn)
 	}{
 		{"catalog", at.Catalog, func(c *grpc.ClientConn) { peers.Catalog = catalogv1.NewCatalogServiceClient(c) }},
-		{"readers", at.Readers, func(c *grpc.ClientConn) { peers.Readers = readersv1.NewReadersServiceClient(c) }},
+		{"readers", at.Readers, func(c *grpc.ClientConn) {
+			peers.Readers, peers.Accounts = readersv1.NewReadersServiceClient(c), readersv1.NewAccountsServiceClient(c)
+		}},
 		{"recommendations", at.Recommendations, func(c *grpc.ClientConn) {
 			peers.Recommendations = recommendationsv1.NewRecommendationsServiceClient(c)
 		}},

@@ -63,6 +63,7 @@ func (s *server) Run(ctx context.Context, k *kong.Context) error {
 var groups = []kong.Group{
 	{Key: "addresses", Title: "Addresses:"},
 	{Key: "data", Title: "Data:"},
+	{Key: "access", Title: "Access:"},
 	{Key: "tls", Title: "TLS:"},
 	{Key: "telemetry", Title: "Telemetry:"},
 	{Key: "logging", Title: "Logging:"},
@@ -141,6 +142,7 @@ var environment = []string{
 	"OCTAVO_CATALOG_DB",
 	"OCTAVO_DATA_DIR",
 	"OCTAVO_DEMO",
+	"OCTAVO_DEMO_READERS",
 	"OCTAVO_HTTP_ADDR",
 	"OCTAVO_HTTP_TLS_DIR",
 	"OCTAVO_LOG_FORMAT",
@@ -164,6 +166,7 @@ var environment = []string{
 	"OCTAVO_TRACE_SAMPLE",
 	"OCTAVO_TRACE_SLOW",
 	"OCTAVO_TRAIN_EVERY",
+	"OCTAVO_TRUSTED_PROXIES",
 }
 
 // Environment is the names of all variables that a program of Octavo reads.

@@ -7,17 +7,21 @@ import (
 	"fmt"
 	"net"
 
+	"google.golang.org/grpc"
+
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/accounts"
 	"github.com/octavo-books/octavo/internal/readers/postgres"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
 )
 
-// access says who may call what: the storefront keeps shelves, recommendations
-// and the trainer follow the log, and octavo brings readers in.
+// access says who may call what: the storefront keeps shelves and signs people
+// in, recommendations and the trainer follow the log, and octavo brings readers
+// in.
 var access = chassis.Access{
 	readersv1.ReadersService_CreateReader_FullMethodName:       {"marketplace", "octavo"},
 	readersv1.ReadersService_GetReader_FullMethodName:          {"marketplace", "octavo"},
@@ -28,6 +32,13 @@ var access = chassis.Access{
 	readersv1.ReadersService_EraseReader_FullMethodName:        {"marketplace", "octavo"},
 	readersv1.ReadersService_WatchInteractions_FullMethodName:  {"recommendations", "trainer", "octavo"},
 	readersv1.ReadersService_ImportReaders_FullMethodName:      {"octavo"},
+
+	readersv1.AccountsService_CreateAccount_FullMethodName:  {"marketplace"},
+	readersv1.AccountsService_SignIn_FullMethodName:         {"marketplace"},
+	readersv1.AccountsService_CheckSession_FullMethodName:   {"marketplace"},
+	readersv1.AccountsService_ListSessions_FullMethodName:   {"marketplace"},
+	readersv1.AccountsService_EndSessions_FullMethodName:    {"marketplace"},
+	readersv1.AccountsService_ChangePassword_FullMethodName: {"marketplace"},
 }
 
 // Service is the readers service with its settings.
@@ -40,6 +51,8 @@ type Service struct {
 
 type store interface {
 	readers.Store
+	accounts.Store
+	accounts.Tallies
 	Close() error
 }
 
@@ -65,9 +78,14 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	server := readers.NewServer(store, app.Log())
 	server.Measure(app.Metrics())
 	app.Go("readers", server.Run)
+	signing := accounts.NewServer(accounts.Config{Store: store, Tallies: store, Readers: store, Log: app.Log()})
+	signing.Measure(app.Metrics())
 	app.Allow(access)
 	app.Background(readersv1.ReadersService_ImportReaders_FullMethodName)
-	return app.GRPC("readers", s.Addr, nil, server.Register)
+	return app.GRPC("readers", s.Addr, nil, func(r grpc.ServiceRegistrar) {
+		server.Register(r)
+		signing.Register(r)
+	})
 }
 
 // Check tries what Add needs.

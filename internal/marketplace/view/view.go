@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/a-h/templ"
@@ -75,7 +76,9 @@ type Frame struct {
 	Canonical   string // path of the page's only true address, may be empty
 	Stylesheet  string // address
 	Icon        string // address
-	Reader      string // how the chosen reader is called; empty for none
+	Reader      string // how whoever reads is called; empty for nobody
+	Account     string // name of who signed in; empty for nobody
+	Demo        bool   // demo readers can be chosen
 	Query       string // what was searched for
 	Suggested   bool   // the page has other searches to offer in the search field
 	Path        string // of the page shown
@@ -155,6 +158,79 @@ type Picker struct {
 	Frame
 	Groups []People
 }
+
+// FormProblem is why a form was not taken.
+type FormProblem struct {
+	Field string // name of the input at fault; empty for the whole form
+	Text  string // empty when there is nothing wrong
+}
+
+// of is the problem of one input.
+func (p FormProblem) of(field string) string {
+	if p.Field == field {
+		return p.Text
+	}
+	return ""
+}
+
+// SignIn is the page to sign in.
+type SignIn struct {
+	Frame
+	Name    string // as it was typed
+	Next    string // address of the page to see then
+	Brings  bool   // the visitor's shelves come along
+	Problem FormProblem
+}
+
+// SignUp is the page to make an account.
+type SignUp struct {
+	Frame
+	Name    string
+	Brings  bool
+	Problem FormProblem
+}
+
+// SignedIn is a browser that is signed in.
+type SignedIn struct {
+	ID          string
+	Browser     string // "Firefox on Linux"
+	Since, Seen time.Time
+	Current     bool // this one
+}
+
+// Account is the page of the account.
+type Account struct {
+	Frame
+	Name     string
+	Sessions []SignedIn
+	Failed   bool // the sessions could not be had
+	Problem  FormProblem
+}
+
+// Browser is what a browser says it is in words for people.
+func Browser(agent string) string {
+	name := "A browser"
+	for _, known := range [][2]string{
+		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"}, {"Chrom", "Chrome"}, {"CriOS/", "Chrome"}, {"Safari/", "Safari"},
+	} {
+		if strings.Contains(agent, known[0]) {
+			name = known[1]
+			break
+		}
+	}
+	for _, known := range [][2]string{
+		{"Android", "Android"}, {"iPhone", "an iPhone"}, {"iPad", "an iPad"}, {"Windows", "Windows"}, {"Mac OS", "a Mac"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"},
+	} {
+		if strings.Contains(agent, known[0]) {
+			return name + " on " + known[1]
+		}
+	}
+	return name
+}
+
+func day(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04") + " UTC" }
+
+func machineTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Entry is a book on the reader's shelves.
 type Entry struct {
@@ -364,3 +440,5 @@ func Thousands(n int64) string {
 }
 
 func escapeQuery(text string) string { return url.QueryEscape(text) }
+
+func invalid(p FormProblem, field string) string { return strconv.FormatBool(p.of(field) != "") }

@@ -102,3 +102,7 @@ func benchmarkUnordered(b *testing.B, url string, writers int) {
 	wait.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "interactions/s")
 }
+
+func TestAccounts(t *testing.T) {
+	storetest.RunAccounts(t, func(t *testing.T) storetest.Accounts { return open(t, postgrestest.Database(t)) })
+}

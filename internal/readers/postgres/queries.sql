@@ -84,3 +84,60 @@ SELECT * FROM entries WHERE reader_id = @reader ORDER BY position DESC LIMIT @mo
 -- name: ListEntriesOfBooks :many
 SELECT * FROM entries WHERE reader_id = @reader AND book_id = ANY(@books::integer[])
 ORDER BY position DESC LIMIT @most;
+
+-- name: InsertAccount :exec
+INSERT INTO accounts (reader_id, name, password, created_at, password_changed_at) VALUES ($1, $2, $3, $4, $5);
+
+-- name: AccountByName :one
+SELECT * FROM accounts WHERE name = $1;
+
+-- name: AccountByReader :one
+SELECT * FROM accounts WHERE reader_id = $1;
+
+-- name: LockAccount :one
+SELECT * FROM accounts WHERE reader_id = $1 FOR UPDATE;
+
+-- name: SetHash :exec
+UPDATE accounts SET password = $1 WHERE reader_id = $2 AND password_changed_at = $3;
+
+-- name: SetPassword :execrows
+UPDATE accounts SET password = @password, password_changed_at = @now
+WHERE reader_id = @reader AND password_changed_at = @before;
+
+-- name: InsertSession :one
+INSERT INTO sessions (token, reader_id, agent, created_at, seen_at) VALUES ($1, $2, $3, $4, $5) RETURNING number;
+
+-- name: SessionByToken :one
+SELECT * FROM sessions WHERE token = $1;
+
+-- name: ListSessions :many
+SELECT * FROM sessions WHERE reader_id = $1 ORDER BY seen_at DESC, number DESC;
+
+-- name: TouchSession :exec
+UPDATE sessions SET seen_at = greatest(seen_at, @seen_at) WHERE number = @number AND reader_id = @reader;
+
+-- name: DeleteSession :exec
+DELETE FROM sessions WHERE reader_id = $1 AND number = $2;
+
+-- name: DeleteOtherSessions :exec
+DELETE FROM sessions WHERE reader_id = $1 AND number <> $2;
+
+-- name: DeleteSessions :exec
+DELETE FROM sessions WHERE reader_id = $1;
+
+-- name: DeleteOldSessions :exec
+DELETE FROM sessions WHERE number IN (
+    SELECT s.number FROM sessions AS s WHERE s.reader_id = @reader ORDER BY s.number DESC OFFSET @most);
+
+-- name: AddTallies :exec
+INSERT INTO tallies (tally_key, attempts, last_at) SELECT unnest(@keys::bytea[]), 0, 0
+ON CONFLICT (tally_key) DO UPDATE SET attempts = tallies.attempts;
+
+-- name: LockTallies :many
+SELECT * FROM tallies WHERE tally_key = ANY(@keys::bytea[]) ORDER BY tally_key FOR UPDATE;
+
+-- name: PutTally :exec
+UPDATE tallies SET attempts = $2, last_at = $3 WHERE tally_key = $1;
+
+-- name: ForgetTallies :exec
+DELETE FROM tallies WHERE tally_key IN (SELECT t.tally_key FROM tallies AS t WHERE t.last_at < $1 FOR UPDATE SKIP LOCKED);

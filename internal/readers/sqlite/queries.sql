@@ -67,3 +67,55 @@ SELECT * FROM entries WHERE reader_id = ? ORDER BY position DESC LIMIT ?;
 SELECT * FROM entries
 WHERE reader_id = ? AND book_id IN (sqlc.slice('books'))
 ORDER BY position DESC LIMIT ?;
+
+-- name: InsertAccount :exec
+INSERT INTO accounts (reader_id, name, password, created_at, password_changed_at) VALUES (?, ?, ?, ?, ?);
+
+-- name: AccountByName :one
+SELECT * FROM accounts WHERE name = ?;
+
+-- name: AccountByReader :one
+SELECT * FROM accounts WHERE reader_id = ?;
+
+-- name: SetHash :exec
+UPDATE accounts SET password = ? WHERE reader_id = ? AND password_changed_at = ?;
+
+-- name: SetPassword :execrows
+UPDATE accounts SET password = sqlc.arg(password), password_changed_at = sqlc.arg(now)
+WHERE reader_id = sqlc.arg(reader_id) AND password_changed_at = sqlc.arg(before);
+
+-- name: InsertSession :one
+INSERT INTO sessions (token, reader_id, agent, created_at, seen_at) VALUES (?, ?, ?, ?, ?) RETURNING number;
+
+-- name: SessionByToken :one
+SELECT * FROM sessions WHERE token = ?;
+
+-- name: ListSessions :many
+SELECT * FROM sessions WHERE reader_id = ? ORDER BY seen_at DESC, number DESC;
+
+-- name: TouchSession :exec
+UPDATE sessions SET seen_at = max(seen_at, CAST(sqlc.arg(now) AS INTEGER))
+WHERE number = sqlc.arg(number) AND reader_id = sqlc.arg(reader_id);
+
+-- name: DeleteSession :exec
+DELETE FROM sessions WHERE reader_id = ? AND number = ?;
+
+-- name: DeleteOtherSessions :exec
+DELETE FROM sessions WHERE reader_id = ? AND number <> ?;
+
+-- name: DeleteOldSessions :exec
+DELETE FROM sessions WHERE number IN (
+    SELECT s.number FROM sessions AS s WHERE s.reader_id = ? ORDER BY s.number DESC LIMIT -1 OFFSET ?);
+
+-- name: TallyByKey :one
+SELECT * FROM tallies WHERE tally_key = ?;
+
+-- name: PutTally :exec
+INSERT INTO tallies (tally_key, attempts, last_at) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET attempts = excluded.attempts, last_at = excluded.last_at;
+
+-- name: ForgetTallies :exec
+DELETE FROM tallies WHERE last_at < ?;
+
+-- name: DeleteSessions :exec
+DELETE FROM sessions WHERE reader_id = ?;

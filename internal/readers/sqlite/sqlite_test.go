@@ -47,6 +47,10 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestAccounts(t *testing.T) {
+	storetest.RunAccounts(t, func(t *testing.T) storetest.Accounts { return open(t, filepath.Join(t.TempDir(), "readers.db")) })
+}
+
 // A database of the first schema, which knew no order but that of the clocks,
 // gets that of its log.
 func TestOldShelvesAreInTheOrderOfTheirLog(t *testing.T) {
@@ -70,7 +74,7 @@ func TestOldShelvesAreInTheOrderOfTheirLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
+	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DROP TABLE sessions; DROP TABLE accounts; DROP TABLE tallies; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := open(t, path).Shelf(t.Context(), id, nil, 10)

@@ -37,6 +37,8 @@ const (
 	Origin_ORIGIN_SIMULATED Origin = 2
 	// Came with imported data.
 	Origin_ORIGIN_IMPORTED Origin = 3
+	// Has an account.
+	Origin_ORIGIN_ACCOUNT Origin = 4
 )
 
 // Enum value maps for Origin.
@@ -46,12 +48,14 @@ var (
 		1: "ORIGIN_ANONYMOUS",
 		2: "ORIGIN_SIMULATED",
 		3: "ORIGIN_IMPORTED",
+		4: "ORIGIN_ACCOUNT",
 	}
 	Origin_value = map[string]int32{
 		"ORIGIN_UNSPECIFIED": 0,
 		"ORIGIN_ANONYMOUS":   1,
 		"ORIGIN_SIMULATED":   2,
 		"ORIGIN_IMPORTED":    3,
+		"ORIGIN_ACCOUNT":     4,
 	}
 )
 
@@ -166,6 +170,65 @@ func (x InteractionKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use InteractionKind.Descriptor instead.
 func (InteractionKind) EnumDescriptor() ([]byte, []int) {
 	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{1}
+}
+
+// Which sessions of the account end.
+type SessionScope int32
+
+const (
+	SessionScope_SESSION_SCOPE_UNSPECIFIED SessionScope = 0
+	// The one that asks.
+	SessionScope_SESSION_SCOPE_CURRENT SessionScope = 1
+	// The one with the id.
+	SessionScope_SESSION_SCOPE_ONE SessionScope = 2
+	// All but the one that asks.
+	SessionScope_SESSION_SCOPE_OTHERS SessionScope = 3
+	SessionScope_SESSION_SCOPE_ALL    SessionScope = 4
+)
+
+// Enum value maps for SessionScope.
+var (
+	SessionScope_name = map[int32]string{
+		0: "SESSION_SCOPE_UNSPECIFIED",
+		1: "SESSION_SCOPE_CURRENT",
+		2: "SESSION_SCOPE_ONE",
+		3: "SESSION_SCOPE_OTHERS",
+		4: "SESSION_SCOPE_ALL",
+	}
+	SessionScope_value = map[string]int32{
+		"SESSION_SCOPE_UNSPECIFIED": 0,
+		"SESSION_SCOPE_CURRENT":     1,
+		"SESSION_SCOPE_ONE":         2,
+		"SESSION_SCOPE_OTHERS":      3,
+		"SESSION_SCOPE_ALL":         4,
+	}
+)
+
+func (x SessionScope) Enum() *SessionScope {
+	p := new(SessionScope)
+	*p = x
+	return p
+}
+
+func (x SessionScope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SessionScope) Descriptor() protoreflect.EnumDescriptor {
+	return file_octavo_readers_v1_readers_proto_enumTypes[2].Descriptor()
+}
+
+func (SessionScope) Type() protoreflect.EnumType {
+	return &file_octavo_readers_v1_readers_proto_enumTypes[2]
+}
+
+func (x SessionScope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SessionScope.Descriptor instead.
+func (SessionScope) EnumDescriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{2}
 }
 
 type Reader struct {
@@ -1333,6 +1396,937 @@ func (x *WatchInteractionsResponse) GetHead() int64 {
 	return 0
 }
 
+// Somebody who can sign in, and the reader whose shelves are theirs.
+type Account struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ReaderId int32                  `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
+	// As it is shown and compared: in lower case.
+	Name              string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	CreatedAt         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	PasswordChangedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=password_changed_at,json=passwordChangedAt,proto3" json:"password_changed_at,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Account) Reset() {
+	*x = Account{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Account) ProtoMessage() {}
+
+func (x *Account) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Account.ProtoReflect.Descriptor instead.
+func (*Account) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Account) GetReaderId() int32 {
+	if x != nil {
+		return x.ReaderId
+	}
+	return 0
+}
+
+func (x *Account) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Account) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Account) GetPasswordChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PasswordChangedAt
+	}
+	return nil
+}
+
+// Who is at the other end, as far as the storefront can tell.
+type Client struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The IP address of the browser, for the limits of guessing; never kept as
+	// such.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// What the browser says it is. Longer text is cut to 200 characters.
+	Agent         string `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Client) Reset() {
+	*x = Client{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Client) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Client) ProtoMessage() {}
+
+func (x *Client) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Client.ProtoReflect.Descriptor instead.
+func (*Client) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Client) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Client) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+// What somebody did before signing in.
+type Visitor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their anonymous reader, 0 for none. Its shelves and ratings become those of
+	// the account's reader, and it is left empty. A reader that is not anonymous
+	// is ignored.
+	ReaderId int32 `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
+	// The books opened during the visit.
+	SeenBookIds   []int32 `protobuf:"varint,2,rep,packed,name=seen_book_ids,json=seenBookIds,proto3" json:"seen_book_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Visitor) Reset() {
+	*x = Visitor{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Visitor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Visitor) ProtoMessage() {}
+
+func (x *Visitor) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Visitor.ProtoReflect.Descriptor instead.
+func (*Visitor) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Visitor) GetReaderId() int32 {
+	if x != nil {
+		return x.ReaderId
+	}
+	return 0
+}
+
+func (x *Visitor) GetSeenBookIds() []int32 {
+	if x != nil {
+		return x.SeenBookIds
+	}
+	return nil
+}
+
+// A browser that is signed in.
+type Session struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// To within five minutes.
+	LastSeenAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
+	Agent      string                 `protobuf:"bytes,4,opt,name=agent,proto3" json:"agent,omitempty"`
+	// Whether it is the one that asks.
+	Current       bool `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Session) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Session) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Session) GetLastSeenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeenAt
+	}
+	return nil
+}
+
+func (x *Session) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Session) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+type CreateAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2 to 40 letters, digits and signs without spaces, compared without case
+	// (RFC 8265, UsernameCaseMapped).
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 8 to 128 characters (RFC 8265, OpaqueString), none of the common ones.
+	Password string   `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Client   *Client  `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
+	Visitor  *Visitor `protobuf:"bytes,4,opt,name=visitor,proto3" json:"visitor,omitempty"`
+	// A session that ends when the new one begins; may be empty.
+	ReplacedToken string `protobuf:"bytes,5,opt,name=replaced_token,json=replacedToken,proto3" json:"replaced_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAccountRequest) Reset() {
+	*x = CreateAccountRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAccountRequest) ProtoMessage() {}
+
+func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
+func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CreateAccountRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateAccountRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *CreateAccountRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *CreateAccountRequest) GetVisitor() *Visitor {
+	if x != nil {
+		return x.Visitor
+	}
+	return nil
+}
+
+func (x *CreateAccountRequest) GetReplacedToken() string {
+	if x != nil {
+		return x.ReplacedToken
+	}
+	return ""
+}
+
+type CreateAccountResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The new session. Whoever has it is signed in.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// The log position of what the visitor brought; 0 when that was nothing.
+	Position      int64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAccountResponse) Reset() {
+	*x = CreateAccountResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAccountResponse) ProtoMessage() {}
+
+func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
+func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CreateAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *CreateAccountResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CreateAccountResponse) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+type SignInRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Password string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Client   *Client                `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
+	Visitor  *Visitor               `protobuf:"bytes,4,opt,name=visitor,proto3" json:"visitor,omitempty"`
+	// A session that ends when the new one begins; may be empty.
+	ReplacedToken string `protobuf:"bytes,5,opt,name=replaced_token,json=replacedToken,proto3" json:"replaced_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInRequest) Reset() {
+	*x = SignInRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInRequest) ProtoMessage() {}
+
+func (x *SignInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
+func (*SignInRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SignInRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SignInRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *SignInRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *SignInRequest) GetVisitor() *Visitor {
+	if x != nil {
+		return x.Visitor
+	}
+	return nil
+}
+
+func (x *SignInRequest) GetReplacedToken() string {
+	if x != nil {
+		return x.ReplacedToken
+	}
+	return ""
+}
+
+type SignInResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The new session. Whoever has it is signed in.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// The log position of what the visitor brought; 0 when that was nothing.
+	Position      int64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInResponse) Reset() {
+	*x = SignInResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInResponse) ProtoMessage() {}
+
+func (x *SignInResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInResponse.ProtoReflect.Descriptor instead.
+func (*SignInResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SignInResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *SignInResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *SignInResponse) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+type CheckSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSessionRequest) Reset() {
+	*x = CheckSessionRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSessionRequest) ProtoMessage() {}
+
+func (x *CheckSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSessionRequest.ProtoReflect.Descriptor instead.
+func (*CheckSessionRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CheckSessionRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type CheckSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset when the session has ended or never was one.
+	Account       *Account `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSessionResponse) Reset() {
+	*x = CheckSessionResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSessionResponse) ProtoMessage() {}
+
+func (x *CheckSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSessionResponse.ProtoReflect.Descriptor instead.
+func (*CheckSessionResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CheckSessionResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type ListSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListSessionsRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Last seen first.
+	Sessions      []*Session `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+type EndSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Scope SessionScope           `protobuf:"varint,2,opt,name=scope,proto3,enum=octavo.readers.v1.SessionScope" json:"scope,omitempty"`
+	// For SESSION_SCOPE_ONE.
+	Id            int64 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsRequest) Reset() {
+	*x = EndSessionsRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsRequest) ProtoMessage() {}
+
+func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *EndSessionsRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *EndSessionsRequest) GetScope() SessionScope {
+	if x != nil {
+		return x.Scope
+	}
+	return SessionScope_SESSION_SCOPE_UNSPECIFIED
+}
+
+func (x *EndSessionsRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type EndSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsResponse) Reset() {
+	*x = EndSessionsResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsResponse) ProtoMessage() {}
+
+func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{34}
+}
+
+type ChangePasswordRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Token           string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	CurrentPassword string                 `protobuf:"bytes,2,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	NewPassword     string                 `protobuf:"bytes,3,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	Client          *Client                `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ChangePasswordRequest) Reset() {
+	*x = ChangePasswordRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordRequest) ProtoMessage() {}
+
+func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
+func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ChangePasswordRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+type ChangePasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The only session there is now.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordResponse) Reset() {
+	*x = ChangePasswordResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordResponse) ProtoMessage() {}
+
+func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
+func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ChangePasswordResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
 var File_octavo_readers_v1_readers_proto protoreflect.FileDescriptor
 
 const file_octavo_readers_v1_readers_proto_rawDesc = "" +
@@ -1412,12 +2406,78 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x19WatchInteractionsResponse\x12B\n" +
 	"\finteractions\x18\x01 \x03(\v2\x1e.octavo.readers.v1.InteractionR\finteractions\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x12\n" +
-	"\x04head\x18\x03 \x01(\x03R\x04head*a\n" +
+	"\x04head\x18\x03 \x01(\x03R\x04head\"\xc1\x01\n" +
+	"\aAccount\x12\x1b\n" +
+	"\treader_id\x18\x01 \x01(\x05R\breaderId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12J\n" +
+	"\x13password_changed_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x11passwordChangedAt\"K\n" +
+	"\x06Client\x12!\n" +
+	"\aaddress\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\aaddress\x12\x1e\n" +
+	"\x05agent\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x05agent\"c\n" +
+	"\aVisitor\x12$\n" +
+	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\breaderId\x122\n" +
+	"\rseen_book_ids\x18\x02 \x03(\x05B\x0e\xbaH\v\x92\x01\b\x10d\"\x04\x1a\x02 \x00R\vseenBookIds\"\xc2\x01\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x129\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12<\n" +
+	"\flast_seen_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastSeenAt\x12\x14\n" +
+	"\x05agent\x18\x04 \x01(\tR\x05agent\x12\x18\n" +
+	"\acurrent\x18\x05 \x01(\bR\acurrent\"\xfb\x01\n" +
+	"\x14CreateAccountRequest\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x04name\x12'\n" +
+	"\bpassword\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\xe8\a\x80\x01\x01R\bpassword\x121\n" +
+	"\x06client\x18\x03 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\x124\n" +
+	"\avisitor\x18\x04 \x01(\v2\x1a.octavo.readers.v1.VisitorR\avisitor\x121\n" +
+	"\x0ereplaced_token\x18\x05 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x18d\x80\x01\x01R\rreplacedToken\"\x84\x01\n" +
+	"\x15CreateAccountResponse\x124\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.octavo.readers.v1.AccountR\aaccount\x12\x19\n" +
+	"\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x03R\bposition\"\xf4\x01\n" +
+	"\rSignInRequest\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x04name\x12'\n" +
+	"\bpassword\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\xe8\a\x80\x01\x01R\bpassword\x121\n" +
+	"\x06client\x18\x03 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\x124\n" +
+	"\avisitor\x18\x04 \x01(\v2\x1a.octavo.readers.v1.VisitorR\avisitor\x121\n" +
+	"\x0ereplaced_token\x18\x05 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x18d\x80\x01\x01R\rreplacedToken\"}\n" +
+	"\x0eSignInResponse\x124\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.octavo.readers.v1.AccountR\aaccount\x12\x19\n" +
+	"\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x03R\bposition\"9\n" +
+	"\x13CheckSessionRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\"L\n" +
+	"\x14CheckSessionResponse\x124\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.octavo.readers.v1.AccountR\aaccount\"9\n" +
+	"\x13ListSessionsRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\"N\n" +
+	"\x14ListSessionsResponse\x126\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1a.octavo.readers.v1.SessionR\bsessions\"\x94\x01\n" +
+	"\x12EndSessionsRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\x12A\n" +
+	"\x05scope\x18\x02 \x01(\x0e2\x1f.octavo.readers.v1.SessionScopeB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05scope\x12\x17\n" +
+	"\x02id\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x02id\"\x15\n" +
+	"\x13EndSessionsResponse\"\xd6\x01\n" +
+	"\x15ChangePasswordRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\x126\n" +
+	"\x10current_password\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\xe8\a\x80\x01\x01R\x0fcurrentPassword\x12.\n" +
+	"\fnew_password\x18\x03 \x01(\tB\v\xbaH\x05r\x03\x18\xe8\a\x80\x01\x01R\vnewPassword\x121\n" +
+	"\x06client\x18\x04 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\"3\n" +
+	"\x16ChangePasswordResponse\x12\x19\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token*u\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ORIGIN_ANONYMOUS\x10\x01\x12\x14\n" +
 	"\x10ORIGIN_SIMULATED\x10\x02\x12\x13\n" +
-	"\x0fORIGIN_IMPORTED\x10\x03*\xdc\x02\n" +
+	"\x0fORIGIN_IMPORTED\x10\x03\x12\x12\n" +
+	"\x0eORIGIN_ACCOUNT\x10\x04*\xdc\x02\n" +
 	"\x0fInteractionKind\x12 \n" +
 	"\x1cINTERACTION_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INTERACTION_KIND_VIEW\x10\x01\x12\x1a\n" +
@@ -1430,7 +2490,13 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x17INTERACTION_KIND_BOUGHT\x10\b\x12\x1c\n" +
 	"\x18INTERACTION_KIND_REMOVED\x10\t\x12\x1b\n" +
 	"\x17INTERACTION_KIND_ERASED\x10\n" +
-	"2\xa7\a\n" +
+	"*\x90\x01\n" +
+	"\fSessionScope\x12\x1d\n" +
+	"\x19SESSION_SCOPE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15SESSION_SCOPE_CURRENT\x10\x01\x12\x15\n" +
+	"\x11SESSION_SCOPE_ONE\x10\x02\x12\x18\n" +
+	"\x14SESSION_SCOPE_OTHERS\x10\x03\x12\x15\n" +
+	"\x11SESSION_SCOPE_ALL\x10\x042\xa7\a\n" +
 	"\x0eReadersService\x12_\n" +
 	"\fCreateReader\x12&.octavo.readers.v1.CreateReaderRequest\x1a'.octavo.readers.v1.CreateReaderResponse\x12[\n" +
 	"\tGetReader\x12#.octavo.readers.v1.GetReaderRequest\x1a$.octavo.readers.v1.GetReaderResponse\"\x03\x90\x02\x01\x12a\n" +
@@ -1440,7 +2506,14 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\tListShelf\x12#.octavo.readers.v1.ListShelfRequest\x1a$.octavo.readers.v1.ListShelfResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\fExportReader\x12&.octavo.readers.v1.ExportReaderRequest\x1a'.octavo.readers.v1.ExportReaderResponse0\x01\x12a\n" +
 	"\vEraseReader\x12%.octavo.readers.v1.EraseReaderRequest\x1a&.octavo.readers.v1.EraseReaderResponse\"\x03\x90\x02\x02\x12p\n" +
-	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x01B@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
+	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x012\xda\x04\n" +
+	"\x0fAccountsService\x12b\n" +
+	"\rCreateAccount\x12'.octavo.readers.v1.CreateAccountRequest\x1a(.octavo.readers.v1.CreateAccountResponse\x12M\n" +
+	"\x06SignIn\x12 .octavo.readers.v1.SignInRequest\x1a!.octavo.readers.v1.SignInResponse\x12d\n" +
+	"\fCheckSession\x12&.octavo.readers.v1.CheckSessionRequest\x1a'.octavo.readers.v1.CheckSessionResponse\"\x03\x90\x02\x01\x12d\n" +
+	"\fListSessions\x12&.octavo.readers.v1.ListSessionsRequest\x1a'.octavo.readers.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vEndSessions\x12%.octavo.readers.v1.EndSessionsRequest\x1a&.octavo.readers.v1.EndSessionsResponse\"\x03\x90\x02\x02\x12e\n" +
+	"\x0eChangePassword\x12(.octavo.readers.v1.ChangePasswordRequest\x1a).octavo.readers.v1.ChangePasswordResponseB@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
 
 var (
 	file_octavo_readers_v1_readers_proto_rawDescOnce sync.Once
@@ -1454,75 +2527,118 @@ func file_octavo_readers_v1_readers_proto_rawDescGZIP() []byte {
 	return file_octavo_readers_v1_readers_proto_rawDescData
 }
 
-var file_octavo_readers_v1_readers_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_octavo_readers_v1_readers_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(Origin)(0),                        // 0: octavo.readers.v1.Origin
 	(InteractionKind)(0),               // 1: octavo.readers.v1.InteractionKind
-	(*Reader)(nil),                     // 2: octavo.readers.v1.Reader
-	(*Interaction)(nil),                // 3: octavo.readers.v1.Interaction
-	(*ShelfEntry)(nil),                 // 4: octavo.readers.v1.ShelfEntry
-	(*CreateReaderRequest)(nil),        // 5: octavo.readers.v1.CreateReaderRequest
-	(*CreateReaderResponse)(nil),       // 6: octavo.readers.v1.CreateReaderResponse
-	(*GetReaderRequest)(nil),           // 7: octavo.readers.v1.GetReaderRequest
-	(*GetReaderResponse)(nil),          // 8: octavo.readers.v1.GetReaderResponse
-	(*ListReadersRequest)(nil),         // 9: octavo.readers.v1.ListReadersRequest
-	(*ListReadersResponse)(nil),        // 10: octavo.readers.v1.ListReadersResponse
-	(*ImportReadersRequest)(nil),       // 11: octavo.readers.v1.ImportReadersRequest
-	(*ImportReadersResponse)(nil),      // 12: octavo.readers.v1.ImportReadersResponse
-	(*RecordInteractionsRequest)(nil),  // 13: octavo.readers.v1.RecordInteractionsRequest
-	(*RecordInteractionsResponse)(nil), // 14: octavo.readers.v1.RecordInteractionsResponse
-	(*ListShelfRequest)(nil),           // 15: octavo.readers.v1.ListShelfRequest
-	(*ListShelfResponse)(nil),          // 16: octavo.readers.v1.ListShelfResponse
-	(*ExportReaderRequest)(nil),        // 17: octavo.readers.v1.ExportReaderRequest
-	(*ExportReaderResponse)(nil),       // 18: octavo.readers.v1.ExportReaderResponse
-	(*EraseReaderRequest)(nil),         // 19: octavo.readers.v1.EraseReaderRequest
-	(*EraseReaderResponse)(nil),        // 20: octavo.readers.v1.EraseReaderResponse
-	(*WatchInteractionsRequest)(nil),   // 21: octavo.readers.v1.WatchInteractionsRequest
-	(*WatchInteractionsResponse)(nil),  // 22: octavo.readers.v1.WatchInteractionsResponse
-	(*timestamppb.Timestamp)(nil),      // 23: google.protobuf.Timestamp
+	(SessionScope)(0),                  // 2: octavo.readers.v1.SessionScope
+	(*Reader)(nil),                     // 3: octavo.readers.v1.Reader
+	(*Interaction)(nil),                // 4: octavo.readers.v1.Interaction
+	(*ShelfEntry)(nil),                 // 5: octavo.readers.v1.ShelfEntry
+	(*CreateReaderRequest)(nil),        // 6: octavo.readers.v1.CreateReaderRequest
+	(*CreateReaderResponse)(nil),       // 7: octavo.readers.v1.CreateReaderResponse
+	(*GetReaderRequest)(nil),           // 8: octavo.readers.v1.GetReaderRequest
+	(*GetReaderResponse)(nil),          // 9: octavo.readers.v1.GetReaderResponse
+	(*ListReadersRequest)(nil),         // 10: octavo.readers.v1.ListReadersRequest
+	(*ListReadersResponse)(nil),        // 11: octavo.readers.v1.ListReadersResponse
+	(*ImportReadersRequest)(nil),       // 12: octavo.readers.v1.ImportReadersRequest
+	(*ImportReadersResponse)(nil),      // 13: octavo.readers.v1.ImportReadersResponse
+	(*RecordInteractionsRequest)(nil),  // 14: octavo.readers.v1.RecordInteractionsRequest
+	(*RecordInteractionsResponse)(nil), // 15: octavo.readers.v1.RecordInteractionsResponse
+	(*ListShelfRequest)(nil),           // 16: octavo.readers.v1.ListShelfRequest
+	(*ListShelfResponse)(nil),          // 17: octavo.readers.v1.ListShelfResponse
+	(*ExportReaderRequest)(nil),        // 18: octavo.readers.v1.ExportReaderRequest
+	(*ExportReaderResponse)(nil),       // 19: octavo.readers.v1.ExportReaderResponse
+	(*EraseReaderRequest)(nil),         // 20: octavo.readers.v1.EraseReaderRequest
+	(*EraseReaderResponse)(nil),        // 21: octavo.readers.v1.EraseReaderResponse
+	(*WatchInteractionsRequest)(nil),   // 22: octavo.readers.v1.WatchInteractionsRequest
+	(*WatchInteractionsResponse)(nil),  // 23: octavo.readers.v1.WatchInteractionsResponse
+	(*Account)(nil),                    // 24: octavo.readers.v1.Account
+	(*Client)(nil),                     // 25: octavo.readers.v1.Client
+	(*Visitor)(nil),                    // 26: octavo.readers.v1.Visitor
+	(*Session)(nil),                    // 27: octavo.readers.v1.Session
+	(*CreateAccountRequest)(nil),       // 28: octavo.readers.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),      // 29: octavo.readers.v1.CreateAccountResponse
+	(*SignInRequest)(nil),              // 30: octavo.readers.v1.SignInRequest
+	(*SignInResponse)(nil),             // 31: octavo.readers.v1.SignInResponse
+	(*CheckSessionRequest)(nil),        // 32: octavo.readers.v1.CheckSessionRequest
+	(*CheckSessionResponse)(nil),       // 33: octavo.readers.v1.CheckSessionResponse
+	(*ListSessionsRequest)(nil),        // 34: octavo.readers.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 35: octavo.readers.v1.ListSessionsResponse
+	(*EndSessionsRequest)(nil),         // 36: octavo.readers.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),        // 37: octavo.readers.v1.EndSessionsResponse
+	(*ChangePasswordRequest)(nil),      // 38: octavo.readers.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),     // 39: octavo.readers.v1.ChangePasswordResponse
+	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
 }
 var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	0,  // 0: octavo.readers.v1.Reader.origin:type_name -> octavo.readers.v1.Origin
-	23, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
+	40, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: octavo.readers.v1.Interaction.kind:type_name -> octavo.readers.v1.InteractionKind
-	23, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
+	40, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: octavo.readers.v1.ShelfEntry.shelf:type_name -> octavo.readers.v1.InteractionKind
-	23, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
-	2,  // 6: octavo.readers.v1.CreateReaderResponse.reader:type_name -> octavo.readers.v1.Reader
-	2,  // 7: octavo.readers.v1.GetReaderResponse.reader:type_name -> octavo.readers.v1.Reader
+	40, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
+	3,  // 6: octavo.readers.v1.CreateReaderResponse.reader:type_name -> octavo.readers.v1.Reader
+	3,  // 7: octavo.readers.v1.GetReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	0,  // 8: octavo.readers.v1.ListReadersRequest.origin:type_name -> octavo.readers.v1.Origin
-	2,  // 9: octavo.readers.v1.ListReadersResponse.readers:type_name -> octavo.readers.v1.Reader
-	2,  // 10: octavo.readers.v1.ImportReadersRequest.readers:type_name -> octavo.readers.v1.Reader
-	3,  // 11: octavo.readers.v1.RecordInteractionsRequest.interactions:type_name -> octavo.readers.v1.Interaction
-	4,  // 12: octavo.readers.v1.ListShelfResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
-	2,  // 13: octavo.readers.v1.ExportReaderResponse.reader:type_name -> octavo.readers.v1.Reader
-	3,  // 14: octavo.readers.v1.ExportReaderResponse.interactions:type_name -> octavo.readers.v1.Interaction
-	4,  // 15: octavo.readers.v1.ExportReaderResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
-	3,  // 16: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
-	5,  // 17: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
-	7,  // 18: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
-	9,  // 19: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
-	11, // 20: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
-	13, // 21: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
-	15, // 22: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
-	17, // 23: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
-	19, // 24: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
-	21, // 25: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
-	6,  // 26: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
-	8,  // 27: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
-	10, // 28: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
-	12, // 29: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
-	14, // 30: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
-	16, // 31: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
-	18, // 32: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
-	20, // 33: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
-	22, // 34: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
-	26, // [26:35] is the sub-list for method output_type
-	17, // [17:26] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 9: octavo.readers.v1.ListReadersResponse.readers:type_name -> octavo.readers.v1.Reader
+	3,  // 10: octavo.readers.v1.ImportReadersRequest.readers:type_name -> octavo.readers.v1.Reader
+	4,  // 11: octavo.readers.v1.RecordInteractionsRequest.interactions:type_name -> octavo.readers.v1.Interaction
+	5,  // 12: octavo.readers.v1.ListShelfResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
+	3,  // 13: octavo.readers.v1.ExportReaderResponse.reader:type_name -> octavo.readers.v1.Reader
+	4,  // 14: octavo.readers.v1.ExportReaderResponse.interactions:type_name -> octavo.readers.v1.Interaction
+	5,  // 15: octavo.readers.v1.ExportReaderResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
+	4,  // 16: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
+	40, // 17: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	40, // 18: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
+	40, // 19: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	40, // 20: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	25, // 21: octavo.readers.v1.CreateAccountRequest.client:type_name -> octavo.readers.v1.Client
+	26, // 22: octavo.readers.v1.CreateAccountRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	24, // 23: octavo.readers.v1.CreateAccountResponse.account:type_name -> octavo.readers.v1.Account
+	25, // 24: octavo.readers.v1.SignInRequest.client:type_name -> octavo.readers.v1.Client
+	26, // 25: octavo.readers.v1.SignInRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	24, // 26: octavo.readers.v1.SignInResponse.account:type_name -> octavo.readers.v1.Account
+	24, // 27: octavo.readers.v1.CheckSessionResponse.account:type_name -> octavo.readers.v1.Account
+	27, // 28: octavo.readers.v1.ListSessionsResponse.sessions:type_name -> octavo.readers.v1.Session
+	2,  // 29: octavo.readers.v1.EndSessionsRequest.scope:type_name -> octavo.readers.v1.SessionScope
+	25, // 30: octavo.readers.v1.ChangePasswordRequest.client:type_name -> octavo.readers.v1.Client
+	6,  // 31: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
+	8,  // 32: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
+	10, // 33: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
+	12, // 34: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
+	14, // 35: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
+	16, // 36: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
+	18, // 37: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
+	20, // 38: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
+	22, // 39: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
+	28, // 40: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
+	30, // 41: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
+	32, // 42: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
+	34, // 43: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
+	36, // 44: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
+	38, // 45: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
+	7,  // 46: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
+	9,  // 47: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
+	11, // 48: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
+	13, // 49: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
+	15, // 50: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
+	17, // 51: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
+	19, // 52: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
+	21, // 53: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
+	23, // 54: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
+	29, // 55: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
+	31, // 56: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
+	33, // 57: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
+	35, // 58: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
+	37, // 59: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
+	39, // 60: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
+	46, // [46:61] is the sub-list for method output_type
+	31, // [31:46] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_octavo_readers_v1_readers_proto_init() }
@@ -1535,10 +2651,10 @@ func file_octavo_readers_v1_readers_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_readers_v1_readers_proto_rawDesc), len(file_octavo_readers_v1_readers_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   21,
+			NumEnums:      3,
+			NumMessages:   37,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_octavo_readers_v1_readers_proto_goTypes,
 		DependencyIndexes: file_octavo_readers_v1_readers_proto_depIdxs,

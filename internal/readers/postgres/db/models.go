@@ -4,6 +4,14 @@
 
 package db
 
+type Account struct {
+	ReaderID          int32
+	Name              string
+	Password          string
+	CreatedAt         int64
+	PasswordChangedAt int64
+}
+
 type Entry struct {
 	UpdatedAt int64
 	Position  int64
@@ -34,4 +42,19 @@ type Reader struct {
 	Source      string
 	SourceID    string
 	CreatedAt   int64
+}
+
+type Session struct {
+	Number    int64
+	Token     []byte
+	ReaderID  int32
+	Agent     string
+	CreatedAt int64
+	SeenAt    int64
+}
+
+type Tally struct {
+	TallyKey []byte
+	Attempts int32
+	LastAt   int64
 }

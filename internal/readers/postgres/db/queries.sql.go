@@ -9,6 +9,50 @@ import (
 	"context"
 )
 
+const accountByName = `-- name: AccountByName :one
+SELECT reader_id, name, password, created_at, password_changed_at FROM accounts WHERE name = $1
+`
+
+func (q *Queries) AccountByName(ctx context.Context, name string) (Account, error) {
+	row := q.db.QueryRow(ctx, accountByName, name)
+	var i Account
+	err := row.Scan(
+		&i.ReaderID,
+		&i.Name,
+		&i.Password,
+		&i.CreatedAt,
+		&i.PasswordChangedAt,
+	)
+	return i, err
+}
+
+const accountByReader = `-- name: AccountByReader :one
+SELECT reader_id, name, password, created_at, password_changed_at FROM accounts WHERE reader_id = $1
+`
+
+func (q *Queries) AccountByReader(ctx context.Context, readerID int32) (Account, error) {
+	row := q.db.QueryRow(ctx, accountByReader, readerID)
+	var i Account
+	err := row.Scan(
+		&i.ReaderID,
+		&i.Name,
+		&i.Password,
+		&i.CreatedAt,
+		&i.PasswordChangedAt,
+	)
+	return i, err
+}
+
+const addTallies = `-- name: AddTallies :exec
+INSERT INTO tallies (tally_key, attempts, last_at) SELECT unnest($1::bytea[]), 0, 0
+ON CONFLICT (tally_key) DO UPDATE SET attempts = tallies.attempts
+`
+
+func (q *Queries) AddTallies(ctx context.Context, keys [][]byte) error {
+	_, err := q.db.Exec(ctx, addTallies, keys)
+	return err
+}
+
 const deleteEntries = `-- name: DeleteEntries :exec
 DELETE FROM entries
 WHERE (reader_id, book_id) IN (SELECT unnest($1::integer[]), unnest($2::integer[]))
@@ -33,6 +77,35 @@ func (q *Queries) DeleteInteractions(ctx context.Context, readerID int32) error 
 	return err
 }
 
+const deleteOldSessions = `-- name: DeleteOldSessions :exec
+DELETE FROM sessions WHERE number IN (
+    SELECT s.number FROM sessions AS s WHERE s.reader_id = $1 ORDER BY s.number DESC OFFSET $2)
+`
+
+type DeleteOldSessionsParams struct {
+	Reader int32
+	Most   int32
+}
+
+func (q *Queries) DeleteOldSessions(ctx context.Context, arg DeleteOldSessionsParams) error {
+	_, err := q.db.Exec(ctx, deleteOldSessions, arg.Reader, arg.Most)
+	return err
+}
+
+const deleteOtherSessions = `-- name: DeleteOtherSessions :exec
+DELETE FROM sessions WHERE reader_id = $1 AND number <> $2
+`
+
+type DeleteOtherSessionsParams struct {
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) DeleteOtherSessions(ctx context.Context, arg DeleteOtherSessionsParams) error {
+	_, err := q.db.Exec(ctx, deleteOtherSessions, arg.ReaderID, arg.Number)
+	return err
+}
+
 const deleteReader = `-- name: DeleteReader :execrows
 DELETE FROM readers WHERE id = $1
 `
@@ -43,6 +116,38 @@ func (q *Queries) DeleteReader(ctx context.Context, id int32) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const deleteSession = `-- name: DeleteSession :exec
+DELETE FROM sessions WHERE reader_id = $1 AND number = $2
+`
+
+type DeleteSessionParams struct {
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) error {
+	_, err := q.db.Exec(ctx, deleteSession, arg.ReaderID, arg.Number)
+	return err
+}
+
+const deleteSessions = `-- name: DeleteSessions :exec
+DELETE FROM sessions WHERE reader_id = $1
+`
+
+func (q *Queries) DeleteSessions(ctx context.Context, readerID int32) error {
+	_, err := q.db.Exec(ctx, deleteSessions, readerID)
+	return err
+}
+
+const forgetTallies = `-- name: ForgetTallies :exec
+DELETE FROM tallies WHERE tally_key IN (SELECT t.tally_key FROM tallies AS t WHERE t.last_at < $1 FOR UPDATE SKIP LOCKED)
+`
+
+func (q *Queries) ForgetTallies(ctx context.Context, lastAt int64) error {
+	_, err := q.db.Exec(ctx, forgetTallies, lastAt)
+	return err
 }
 
 const freeID = `-- name: FreeID :one
@@ -87,6 +192,29 @@ func (q *Queries) IDsTaken(ctx context.Context, ids []int32) ([]int32, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const insertAccount = `-- name: InsertAccount :exec
+INSERT INTO accounts (reader_id, name, password, created_at, password_changed_at) VALUES ($1, $2, $3, $4, $5)
+`
+
+type InsertAccountParams struct {
+	ReaderID          int32
+	Name              string
+	Password          string
+	CreatedAt         int64
+	PasswordChangedAt int64
+}
+
+func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) error {
+	_, err := q.db.Exec(ctx, insertAccount,
+		arg.ReaderID,
+		arg.Name,
+		arg.Password,
+		arg.CreatedAt,
+		arg.PasswordChangedAt,
+	)
+	return err
 }
 
 const insertClientIDs = `-- name: InsertClientIDs :many
@@ -145,6 +273,31 @@ func (q *Queries) InsertInteractions(ctx context.Context, arg InsertInteractions
 		arg.OccurredAt,
 	)
 	return err
+}
+
+const insertSession = `-- name: InsertSession :one
+INSERT INTO sessions (token, reader_id, agent, created_at, seen_at) VALUES ($1, $2, $3, $4, $5) RETURNING number
+`
+
+type InsertSessionParams struct {
+	Token     []byte
+	ReaderID  int32
+	Agent     string
+	CreatedAt int64
+	SeenAt    int64
+}
+
+func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) (int64, error) {
+	row := q.db.QueryRow(ctx, insertSession,
+		arg.Token,
+		arg.ReaderID,
+		arg.Agent,
+		arg.CreatedAt,
+		arg.SeenAt,
+	)
+	var number int64
+	err := row.Scan(&number)
+	return number, err
 }
 
 const interactions = `-- name: Interactions :many
@@ -382,6 +535,78 @@ func (q *Queries) ListReadersOfOrigin(ctx context.Context, arg ListReadersOfOrig
 	return items, nil
 }
 
+const listSessions = `-- name: ListSessions :many
+SELECT number, token, reader_id, agent, created_at, seen_at FROM sessions WHERE reader_id = $1 ORDER BY seen_at DESC, number DESC
+`
+
+func (q *Queries) ListSessions(ctx context.Context, readerID int32) ([]Session, error) {
+	rows, err := q.db.Query(ctx, listSessions, readerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.Number,
+			&i.Token,
+			&i.ReaderID,
+			&i.Agent,
+			&i.CreatedAt,
+			&i.SeenAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockAccount = `-- name: LockAccount :one
+SELECT reader_id, name, password, created_at, password_changed_at FROM accounts WHERE reader_id = $1 FOR UPDATE
+`
+
+func (q *Queries) LockAccount(ctx context.Context, readerID int32) (Account, error) {
+	row := q.db.QueryRow(ctx, lockAccount, readerID)
+	var i Account
+	err := row.Scan(
+		&i.ReaderID,
+		&i.Name,
+		&i.Password,
+		&i.CreatedAt,
+		&i.PasswordChangedAt,
+	)
+	return i, err
+}
+
+const lockTallies = `-- name: LockTallies :many
+SELECT tally_key, attempts, last_at FROM tallies WHERE tally_key = ANY($1::bytea[]) ORDER BY tally_key FOR UPDATE
+`
+
+func (q *Queries) LockTallies(ctx context.Context, keys [][]byte) ([]Tally, error) {
+	rows, err := q.db.Query(ctx, lockTallies, keys)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Tally
+	for rows.Next() {
+		var i Tally
+		if err := rows.Scan(&i.TallyKey, &i.Attempts, &i.LastAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const putEntries = `-- name: PutEntries :exec
 INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at, position)
 SELECT unnest($1::integer[]), unnest($2::integer[]),
@@ -411,6 +636,21 @@ func (q *Queries) PutEntries(ctx context.Context, arg PutEntriesParams) error {
 		arg.UpdatedAt,
 		arg.Positions,
 	)
+	return err
+}
+
+const putTally = `-- name: PutTally :exec
+UPDATE tallies SET attempts = $2, last_at = $3 WHERE tally_key = $1
+`
+
+type PutTallyParams struct {
+	TallyKey []byte
+	Attempts int32
+	LastAt   int64
+}
+
+func (q *Queries) PutTally(ctx context.Context, arg PutTallyParams) error {
+	_, err := q.db.Exec(ctx, putTally, arg.TallyKey, arg.Attempts, arg.LastAt)
 	return err
 }
 
@@ -492,6 +732,64 @@ func (q *Queries) ReadersBySource(ctx context.Context, arg ReadersBySourceParams
 	return items, nil
 }
 
+const sessionByToken = `-- name: SessionByToken :one
+SELECT number, token, reader_id, agent, created_at, seen_at FROM sessions WHERE token = $1
+`
+
+func (q *Queries) SessionByToken(ctx context.Context, token []byte) (Session, error) {
+	row := q.db.QueryRow(ctx, sessionByToken, token)
+	var i Session
+	err := row.Scan(
+		&i.Number,
+		&i.Token,
+		&i.ReaderID,
+		&i.Agent,
+		&i.CreatedAt,
+		&i.SeenAt,
+	)
+	return i, err
+}
+
+const setHash = `-- name: SetHash :exec
+UPDATE accounts SET password = $1 WHERE reader_id = $2 AND password_changed_at = $3
+`
+
+type SetHashParams struct {
+	Password          string
+	ReaderID          int32
+	PasswordChangedAt int64
+}
+
+func (q *Queries) SetHash(ctx context.Context, arg SetHashParams) error {
+	_, err := q.db.Exec(ctx, setHash, arg.Password, arg.ReaderID, arg.PasswordChangedAt)
+	return err
+}
+
+const setPassword = `-- name: SetPassword :execrows
+UPDATE accounts SET password = $1, password_changed_at = $2
+WHERE reader_id = $3 AND password_changed_at = $4
+`
+
+type SetPasswordParams struct {
+	Password string
+	Now      int64
+	Reader   int32
+	Before   int64
+}
+
+func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setPassword,
+		arg.Password,
+		arg.Now,
+		arg.Reader,
+		arg.Before,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const size = `-- name: Size :one
 SELECT count(*) FROM readers
 `
@@ -501,4 +799,19 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const touchSession = `-- name: TouchSession :exec
+UPDATE sessions SET seen_at = greatest(seen_at, $1) WHERE number = $2 AND reader_id = $3
+`
+
+type TouchSessionParams struct {
+	SeenAt int64
+	Number int64
+	Reader int32
+}
+
+func (q *Queries) TouchSession(ctx context.Context, arg TouchSessionParams) error {
+	_, err := q.db.Exec(ctx, touchSession, arg.SeenAt, arg.Number, arg.Reader)
+	return err
 }

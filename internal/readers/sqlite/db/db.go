@@ -24,6 +24,12 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.accountByNameStmt, err = db.PrepareContext(ctx, accountByName); err != nil {
+		return nil, fmt.Errorf("error preparing query AccountByName: %w", err)
+	}
+	if q.accountByReaderStmt, err = db.PrepareContext(ctx, accountByReader); err != nil {
+		return nil, fmt.Errorf("error preparing query AccountByReader: %w", err)
+	}
 	if q.countReadersStmt, err = db.PrepareContext(ctx, countReaders); err != nil {
 		return nil, fmt.Errorf("error preparing query CountReaders: %w", err)
 	}
@@ -33,8 +39,23 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteInteractionsStmt, err = db.PrepareContext(ctx, deleteInteractions); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteInteractions: %w", err)
 	}
+	if q.deleteOldSessionsStmt, err = db.PrepareContext(ctx, deleteOldSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteOldSessions: %w", err)
+	}
+	if q.deleteOtherSessionsStmt, err = db.PrepareContext(ctx, deleteOtherSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteOtherSessions: %w", err)
+	}
 	if q.deleteReaderStmt, err = db.PrepareContext(ctx, deleteReader); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteReader: %w", err)
+	}
+	if q.deleteSessionStmt, err = db.PrepareContext(ctx, deleteSession); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteSession: %w", err)
+	}
+	if q.deleteSessionsStmt, err = db.PrepareContext(ctx, deleteSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteSessions: %w", err)
+	}
+	if q.forgetTalliesStmt, err = db.PrepareContext(ctx, forgetTallies); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetTallies: %w", err)
 	}
 	if q.freeIDStmt, err = db.PrepareContext(ctx, freeID); err != nil {
 		return nil, fmt.Errorf("error preparing query FreeID: %w", err)
@@ -45,11 +66,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.iDTakenStmt, err = db.PrepareContext(ctx, iDTaken); err != nil {
 		return nil, fmt.Errorf("error preparing query IDTaken: %w", err)
 	}
+	if q.insertAccountStmt, err = db.PrepareContext(ctx, insertAccount); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertAccount: %w", err)
+	}
 	if q.insertClientIDStmt, err = db.PrepareContext(ctx, insertClientID); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertClientID: %w", err)
 	}
 	if q.insertReaderStmt, err = db.PrepareContext(ctx, insertReader); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertReader: %w", err)
+	}
+	if q.insertSessionStmt, err = db.PrepareContext(ctx, insertSession); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertSession: %w", err)
 	}
 	if q.interactionsStmt, err = db.PrepareContext(ctx, interactions); err != nil {
 		return nil, fmt.Errorf("error preparing query Interactions: %w", err)
@@ -72,20 +99,51 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.listReadersOfOriginStmt, err = db.PrepareContext(ctx, listReadersOfOrigin); err != nil {
 		return nil, fmt.Errorf("error preparing query ListReadersOfOrigin: %w", err)
 	}
+	if q.listSessionsStmt, err = db.PrepareContext(ctx, listSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query ListSessions: %w", err)
+	}
+	if q.putTallyStmt, err = db.PrepareContext(ctx, putTally); err != nil {
+		return nil, fmt.Errorf("error preparing query PutTally: %w", err)
+	}
 	if q.readerByIDStmt, err = db.PrepareContext(ctx, readerByID); err != nil {
 		return nil, fmt.Errorf("error preparing query ReaderByID: %w", err)
 	}
 	if q.readerIDBySourceStmt, err = db.PrepareContext(ctx, readerIDBySource); err != nil {
 		return nil, fmt.Errorf("error preparing query ReaderIDBySource: %w", err)
 	}
+	if q.sessionByTokenStmt, err = db.PrepareContext(ctx, sessionByToken); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionByToken: %w", err)
+	}
+	if q.setHashStmt, err = db.PrepareContext(ctx, setHash); err != nil {
+		return nil, fmt.Errorf("error preparing query SetHash: %w", err)
+	}
+	if q.setPasswordStmt, err = db.PrepareContext(ctx, setPassword); err != nil {
+		return nil, fmt.Errorf("error preparing query SetPassword: %w", err)
+	}
 	if q.sizeStmt, err = db.PrepareContext(ctx, size); err != nil {
 		return nil, fmt.Errorf("error preparing query Size: %w", err)
+	}
+	if q.tallyByKeyStmt, err = db.PrepareContext(ctx, tallyByKey); err != nil {
+		return nil, fmt.Errorf("error preparing query TallyByKey: %w", err)
+	}
+	if q.touchSessionStmt, err = db.PrepareContext(ctx, touchSession); err != nil {
+		return nil, fmt.Errorf("error preparing query TouchSession: %w", err)
 	}
 	return &q, nil
 }
 
 func (q *Queries) Close() error {
 	var err error
+	if q.accountByNameStmt != nil {
+		if cerr := q.accountByNameStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing accountByNameStmt: %w", cerr)
+		}
+	}
+	if q.accountByReaderStmt != nil {
+		if cerr := q.accountByReaderStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing accountByReaderStmt: %w", cerr)
+		}
+	}
 	if q.countReadersStmt != nil {
 		if cerr := q.countReadersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countReadersStmt: %w", cerr)
@@ -101,9 +159,34 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteInteractionsStmt: %w", cerr)
 		}
 	}
+	if q.deleteOldSessionsStmt != nil {
+		if cerr := q.deleteOldSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteOldSessionsStmt: %w", cerr)
+		}
+	}
+	if q.deleteOtherSessionsStmt != nil {
+		if cerr := q.deleteOtherSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteOtherSessionsStmt: %w", cerr)
+		}
+	}
 	if q.deleteReaderStmt != nil {
 		if cerr := q.deleteReaderStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteReaderStmt: %w", cerr)
+		}
+	}
+	if q.deleteSessionStmt != nil {
+		if cerr := q.deleteSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteSessionStmt: %w", cerr)
+		}
+	}
+	if q.deleteSessionsStmt != nil {
+		if cerr := q.deleteSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteSessionsStmt: %w", cerr)
+		}
+	}
+	if q.forgetTalliesStmt != nil {
+		if cerr := q.forgetTalliesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetTalliesStmt: %w", cerr)
 		}
 	}
 	if q.freeIDStmt != nil {
@@ -121,6 +204,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing iDTakenStmt: %w", cerr)
 		}
 	}
+	if q.insertAccountStmt != nil {
+		if cerr := q.insertAccountStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertAccountStmt: %w", cerr)
+		}
+	}
 	if q.insertClientIDStmt != nil {
 		if cerr := q.insertClientIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertClientIDStmt: %w", cerr)
@@ -129,6 +217,11 @@ func (q *Queries) Close() error {
 	if q.insertReaderStmt != nil {
 		if cerr := q.insertReaderStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertReaderStmt: %w", cerr)
+		}
+	}
+	if q.insertSessionStmt != nil {
+		if cerr := q.insertSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertSessionStmt: %w", cerr)
 		}
 	}
 	if q.interactionsStmt != nil {
@@ -166,6 +259,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing listReadersOfOriginStmt: %w", cerr)
 		}
 	}
+	if q.listSessionsStmt != nil {
+		if cerr := q.listSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing listSessionsStmt: %w", cerr)
+		}
+	}
+	if q.putTallyStmt != nil {
+		if cerr := q.putTallyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putTallyStmt: %w", cerr)
+		}
+	}
 	if q.readerByIDStmt != nil {
 		if cerr := q.readerByIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing readerByIDStmt: %w", cerr)
@@ -176,9 +279,34 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing readerIDBySourceStmt: %w", cerr)
 		}
 	}
+	if q.sessionByTokenStmt != nil {
+		if cerr := q.sessionByTokenStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionByTokenStmt: %w", cerr)
+		}
+	}
+	if q.setHashStmt != nil {
+		if cerr := q.setHashStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setHashStmt: %w", cerr)
+		}
+	}
+	if q.setPasswordStmt != nil {
+		if cerr := q.setPasswordStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setPasswordStmt: %w", cerr)
+		}
+	}
 	if q.sizeStmt != nil {
 		if cerr := q.sizeStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sizeStmt: %w", cerr)
+		}
+	}
+	if q.tallyByKeyStmt != nil {
+		if cerr := q.tallyByKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tallyByKeyStmt: %w", cerr)
+		}
+	}
+	if q.touchSessionStmt != nil {
+		if cerr := q.touchSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing touchSessionStmt: %w", cerr)
 		}
 	}
 	return err
@@ -220,15 +348,24 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                       DBTX
 	tx                       *sql.Tx
+	accountByNameStmt        *sql.Stmt
+	accountByReaderStmt      *sql.Stmt
 	countReadersStmt         *sql.Stmt
 	deleteEntryStmt          *sql.Stmt
 	deleteInteractionsStmt   *sql.Stmt
+	deleteOldSessionsStmt    *sql.Stmt
+	deleteOtherSessionsStmt  *sql.Stmt
 	deleteReaderStmt         *sql.Stmt
+	deleteSessionStmt        *sql.Stmt
+	deleteSessionsStmt       *sql.Stmt
+	forgetTalliesStmt        *sql.Stmt
 	freeIDStmt               *sql.Stmt
 	headStmt                 *sql.Stmt
 	iDTakenStmt              *sql.Stmt
+	insertAccountStmt        *sql.Stmt
 	insertClientIDStmt       *sql.Stmt
 	insertReaderStmt         *sql.Stmt
+	insertSessionStmt        *sql.Stmt
 	interactionsStmt         *sql.Stmt
 	interactionsOfReaderStmt *sql.Stmt
 	lastIDStmt               *sql.Stmt
@@ -236,24 +373,40 @@ type Queries struct {
 	listEntriesOfBooksStmt   *sql.Stmt
 	listReadersStmt          *sql.Stmt
 	listReadersOfOriginStmt  *sql.Stmt
+	listSessionsStmt         *sql.Stmt
+	putTallyStmt             *sql.Stmt
 	readerByIDStmt           *sql.Stmt
 	readerIDBySourceStmt     *sql.Stmt
+	sessionByTokenStmt       *sql.Stmt
+	setHashStmt              *sql.Stmt
+	setPasswordStmt          *sql.Stmt
 	sizeStmt                 *sql.Stmt
+	tallyByKeyStmt           *sql.Stmt
+	touchSessionStmt         *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                       tx,
 		tx:                       tx,
+		accountByNameStmt:        q.accountByNameStmt,
+		accountByReaderStmt:      q.accountByReaderStmt,
 		countReadersStmt:         q.countReadersStmt,
 		deleteEntryStmt:          q.deleteEntryStmt,
 		deleteInteractionsStmt:   q.deleteInteractionsStmt,
+		deleteOldSessionsStmt:    q.deleteOldSessionsStmt,
+		deleteOtherSessionsStmt:  q.deleteOtherSessionsStmt,
 		deleteReaderStmt:         q.deleteReaderStmt,
+		deleteSessionStmt:        q.deleteSessionStmt,
+		deleteSessionsStmt:       q.deleteSessionsStmt,
+		forgetTalliesStmt:        q.forgetTalliesStmt,
 		freeIDStmt:               q.freeIDStmt,
 		headStmt:                 q.headStmt,
 		iDTakenStmt:              q.iDTakenStmt,
+		insertAccountStmt:        q.insertAccountStmt,
 		insertClientIDStmt:       q.insertClientIDStmt,
 		insertReaderStmt:         q.insertReaderStmt,
+		insertSessionStmt:        q.insertSessionStmt,
 		interactionsStmt:         q.interactionsStmt,
 		interactionsOfReaderStmt: q.interactionsOfReaderStmt,
 		lastIDStmt:               q.lastIDStmt,
@@ -261,8 +414,15 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		listEntriesOfBooksStmt:   q.listEntriesOfBooksStmt,
 		listReadersStmt:          q.listReadersStmt,
 		listReadersOfOriginStmt:  q.listReadersOfOriginStmt,
+		listSessionsStmt:         q.listSessionsStmt,
+		putTallyStmt:             q.putTallyStmt,
 		readerByIDStmt:           q.readerByIDStmt,
 		readerIDBySourceStmt:     q.readerIDBySourceStmt,
+		sessionByTokenStmt:       q.sessionByTokenStmt,
+		setHashStmt:              q.setHashStmt,
+		setPasswordStmt:          q.setPasswordStmt,
 		sizeStmt:                 q.sizeStmt,
+		tallyByKeyStmt:           q.tallyByKeyStmt,
+		touchSessionStmt:         q.touchSessionStmt,
 	}
 }

@@ -4,6 +4,14 @@
 
 package db
 
+type Account struct {
+	ReaderID          int32
+	Name              string
+	Password          string
+	CreatedAt         int64
+	PasswordChangedAt int64
+}
+
 type Entry struct {
 	ReaderID  int32
 	BookID    int32
@@ -29,4 +37,19 @@ type Reader struct {
 	Source      string
 	SourceID    string
 	CreatedAt   int64
+}
+
+type Session struct {
+	Number    int64
+	Token     []byte
+	ReaderID  int32
+	Agent     string
+	CreatedAt int64
+	SeenAt    int64
+}
+
+type Tally struct {
+	TallyKey []byte
+	Attempts int64
+	LastAt   int64
 }

@@ -10,6 +10,40 @@ import (
 	"strings"
 )
 
+const accountByName = `-- name: AccountByName :one
+SELECT reader_id, name, password, created_at, password_changed_at FROM accounts WHERE name = ?
+`
+
+func (q *Queries) AccountByName(ctx context.Context, name string) (Account, error) {
+	row := q.queryRow(ctx, q.accountByNameStmt, accountByName, name)
+	var i Account
+	err := row.Scan(
+		&i.ReaderID,
+		&i.Name,
+		&i.Password,
+		&i.CreatedAt,
+		&i.PasswordChangedAt,
+	)
+	return i, err
+}
+
+const accountByReader = `-- name: AccountByReader :one
+SELECT reader_id, name, password, created_at, password_changed_at FROM accounts WHERE reader_id = ?
+`
+
+func (q *Queries) AccountByReader(ctx context.Context, readerID int32) (Account, error) {
+	row := q.queryRow(ctx, q.accountByReaderStmt, accountByReader, readerID)
+	var i Account
+	err := row.Scan(
+		&i.ReaderID,
+		&i.Name,
+		&i.Password,
+		&i.CreatedAt,
+		&i.PasswordChangedAt,
+	)
+	return i, err
+}
+
 const countReaders = `-- name: CountReaders :one
 SELECT CAST(count(*) AS INTEGER) FROM readers WHERE id IN (/*SLICE:ids*/?)
 `
@@ -54,6 +88,35 @@ func (q *Queries) DeleteInteractions(ctx context.Context, readerID int32) error 
 	return err
 }
 
+const deleteOldSessions = `-- name: DeleteOldSessions :exec
+DELETE FROM sessions WHERE number IN (
+    SELECT s.number FROM sessions AS s WHERE s.reader_id = ? ORDER BY s.number DESC LIMIT -1 OFFSET ?)
+`
+
+type DeleteOldSessionsParams struct {
+	ReaderID int32
+	Offset   int64
+}
+
+func (q *Queries) DeleteOldSessions(ctx context.Context, arg DeleteOldSessionsParams) error {
+	_, err := q.exec(ctx, q.deleteOldSessionsStmt, deleteOldSessions, arg.ReaderID, arg.Offset)
+	return err
+}
+
+const deleteOtherSessions = `-- name: DeleteOtherSessions :exec
+DELETE FROM sessions WHERE reader_id = ? AND number <> ?
+`
+
+type DeleteOtherSessionsParams struct {
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) DeleteOtherSessions(ctx context.Context, arg DeleteOtherSessionsParams) error {
+	_, err := q.exec(ctx, q.deleteOtherSessionsStmt, deleteOtherSessions, arg.ReaderID, arg.Number)
+	return err
+}
+
 const deleteReader = `-- name: DeleteReader :execrows
 DELETE FROM readers WHERE id = ?
 `
@@ -64,6 +127,38 @@ func (q *Queries) DeleteReader(ctx context.Context, id int32) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const deleteSession = `-- name: DeleteSession :exec
+DELETE FROM sessions WHERE reader_id = ? AND number = ?
+`
+
+type DeleteSessionParams struct {
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) error {
+	_, err := q.exec(ctx, q.deleteSessionStmt, deleteSession, arg.ReaderID, arg.Number)
+	return err
+}
+
+const deleteSessions = `-- name: DeleteSessions :exec
+DELETE FROM sessions WHERE reader_id = ?
+`
+
+func (q *Queries) DeleteSessions(ctx context.Context, readerID int32) error {
+	_, err := q.exec(ctx, q.deleteSessionsStmt, deleteSessions, readerID)
+	return err
+}
+
+const forgetTallies = `-- name: ForgetTallies :exec
+DELETE FROM tallies WHERE last_at < ?
+`
+
+func (q *Queries) ForgetTallies(ctx context.Context, lastAt int64) error {
+	_, err := q.exec(ctx, q.forgetTalliesStmt, forgetTallies, lastAt)
+	return err
 }
 
 const freeID = `-- name: FreeID :one
@@ -107,6 +202,29 @@ func (q *Queries) IDTaken(ctx context.Context, id int32) (int64, error) {
 	return column_1, err
 }
 
+const insertAccount = `-- name: InsertAccount :exec
+INSERT INTO accounts (reader_id, name, password, created_at, password_changed_at) VALUES (?, ?, ?, ?, ?)
+`
+
+type InsertAccountParams struct {
+	ReaderID          int32
+	Name              string
+	Password          string
+	CreatedAt         int64
+	PasswordChangedAt int64
+}
+
+func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) error {
+	_, err := q.exec(ctx, q.insertAccountStmt, insertAccount,
+		arg.ReaderID,
+		arg.Name,
+		arg.Password,
+		arg.CreatedAt,
+		arg.PasswordChangedAt,
+	)
+	return err
+}
+
 const insertClientID = `-- name: InsertClientID :execrows
 INSERT INTO interaction_ids (reader_id, client_id) VALUES (?, ?) ON CONFLICT DO NOTHING
 `
@@ -147,6 +265,31 @@ func (q *Queries) InsertReader(ctx context.Context, arg InsertReaderParams) erro
 		arg.CreatedAt,
 	)
 	return err
+}
+
+const insertSession = `-- name: InsertSession :one
+INSERT INTO sessions (token, reader_id, agent, created_at, seen_at) VALUES (?, ?, ?, ?, ?) RETURNING number
+`
+
+type InsertSessionParams struct {
+	Token     []byte
+	ReaderID  int32
+	Agent     string
+	CreatedAt int64
+	SeenAt    int64
+}
+
+func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) (int64, error) {
+	row := q.queryRow(ctx, q.insertSessionStmt, insertSession,
+		arg.Token,
+		arg.ReaderID,
+		arg.Agent,
+		arg.CreatedAt,
+		arg.SeenAt,
+	)
+	var number int64
+	err := row.Scan(&number)
+	return number, err
 }
 
 const interactions = `-- name: Interactions :many
@@ -414,6 +557,56 @@ func (q *Queries) ListReadersOfOrigin(ctx context.Context, arg ListReadersOfOrig
 	return items, nil
 }
 
+const listSessions = `-- name: ListSessions :many
+SELECT number, token, reader_id, agent, created_at, seen_at FROM sessions WHERE reader_id = ? ORDER BY seen_at DESC, number DESC
+`
+
+func (q *Queries) ListSessions(ctx context.Context, readerID int32) ([]Session, error) {
+	rows, err := q.query(ctx, q.listSessionsStmt, listSessions, readerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.Number,
+			&i.Token,
+			&i.ReaderID,
+			&i.Agent,
+			&i.CreatedAt,
+			&i.SeenAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putTally = `-- name: PutTally :exec
+INSERT INTO tallies (tally_key, attempts, last_at) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET attempts = excluded.attempts, last_at = excluded.last_at
+`
+
+type PutTallyParams struct {
+	TallyKey []byte
+	Attempts int64
+	LastAt   int64
+}
+
+func (q *Queries) PutTally(ctx context.Context, arg PutTallyParams) error {
+	_, err := q.exec(ctx, q.putTallyStmt, putTally, arg.TallyKey, arg.Attempts, arg.LastAt)
+	return err
+}
+
 const readerByID = `-- name: ReaderByID :one
 SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE id = ?
 `
@@ -448,6 +641,64 @@ func (q *Queries) ReaderIDBySource(ctx context.Context, arg ReaderIDBySourcePara
 	return id, err
 }
 
+const sessionByToken = `-- name: SessionByToken :one
+SELECT number, token, reader_id, agent, created_at, seen_at FROM sessions WHERE token = ?
+`
+
+func (q *Queries) SessionByToken(ctx context.Context, token []byte) (Session, error) {
+	row := q.queryRow(ctx, q.sessionByTokenStmt, sessionByToken, token)
+	var i Session
+	err := row.Scan(
+		&i.Number,
+		&i.Token,
+		&i.ReaderID,
+		&i.Agent,
+		&i.CreatedAt,
+		&i.SeenAt,
+	)
+	return i, err
+}
+
+const setHash = `-- name: SetHash :exec
+UPDATE accounts SET password = ? WHERE reader_id = ? AND password_changed_at = ?
+`
+
+type SetHashParams struct {
+	Password          string
+	ReaderID          int32
+	PasswordChangedAt int64
+}
+
+func (q *Queries) SetHash(ctx context.Context, arg SetHashParams) error {
+	_, err := q.exec(ctx, q.setHashStmt, setHash, arg.Password, arg.ReaderID, arg.PasswordChangedAt)
+	return err
+}
+
+const setPassword = `-- name: SetPassword :execrows
+UPDATE accounts SET password = ?1, password_changed_at = ?2
+WHERE reader_id = ?3 AND password_changed_at = ?4
+`
+
+type SetPasswordParams struct {
+	Password string
+	Now      int64
+	ReaderID int32
+	Before   int64
+}
+
+func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) (int64, error) {
+	result, err := q.exec(ctx, q.setPasswordStmt, setPassword,
+		arg.Password,
+		arg.Now,
+		arg.ReaderID,
+		arg.Before,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const size = `-- name: Size :one
 SELECT count(*) FROM readers
 `
@@ -457,4 +708,31 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const tallyByKey = `-- name: TallyByKey :one
+SELECT tally_key, attempts, last_at FROM tallies WHERE tally_key = ?
+`
+
+func (q *Queries) TallyByKey(ctx context.Context, tallyKey []byte) (Tally, error) {
+	row := q.queryRow(ctx, q.tallyByKeyStmt, tallyByKey, tallyKey)
+	var i Tally
+	err := row.Scan(&i.TallyKey, &i.Attempts, &i.LastAt)
+	return i, err
+}
+
+const touchSession = `-- name: TouchSession :exec
+UPDATE sessions SET seen_at = max(seen_at, CAST(?1 AS INTEGER))
+WHERE number = ?2 AND reader_id = ?3
+`
+
+type TouchSessionParams struct {
+	Now      int64
+	Number   int64
+	ReaderID int32
+}
+
+func (q *Queries) TouchSession(ctx context.Context, arg TouchSessionParams) error {
+	_, err := q.exec(ctx, q.touchSessionStmt, touchSession, arg.Now, arg.Number, arg.ReaderID)
+	return err
 }

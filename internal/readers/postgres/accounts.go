@@ -1,0 +1,213 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/postgresdb"
+	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/accounts"
+	"github.com/octavo-books/octavo/internal/readers/postgres/db"
+)
+
+var (
+	_ accounts.Store   = (*Store)(nil)
+	_ accounts.Tallies = (*Store)(nil)
+)
+
+// update makes one change that is not in the log, beside those that are.
+func (s *Store) update(ctx context.Context, doing string, change func(*db.Queries) error) error {
+	err := pgx.BeginFunc(ctx, s.db.Read, func(tx pgx.Tx) error { return change(db.New(tx)) })
+	return postgresdb.Wrap(err, doing)
+}
+
+// CreateAccount implements accounts.Store.
+func (s *Store) CreateAccount(ctx context.Context, a accounts.Account) (reader int32, err error) {
+	var made int32
+	// Readers get their ids under the lock of the log, so that no other account
+	// can take the name meanwhile.
+	err = s.db.Update(ctx, func(tx pgx.Tx, head int64) (int64, error) {
+		q := db.New(tx)
+		if _, err := q.AccountByName(ctx, a.Name); !errors.Is(err, pgx.ErrNoRows) {
+			if err == nil {
+				err = accounts.NameTaken(a.Name)
+			}
+			return head, err
+		}
+		ids, _, err := importReaders(ctx, q, []readers.Reader{{Origin: readers.HasAccount, CreatedAt: a.CreatedAt}})
+		if err != nil {
+			return head, err
+		}
+		made = ids[0]
+		return head, q.InsertAccount(ctx, db.InsertAccountParams{
+			ReaderID: made, Name: a.Name, Password: a.Password,
+			CreatedAt: a.CreatedAt.UnixMilli(), PasswordChangedAt: a.PasswordChangedAt.UnixMilli(),
+		})
+	})
+	if err != nil {
+		return 0, postgresdb.Wrap(err, "create an account")
+	}
+	return made, nil
+}
+
+// AccountByName implements accounts.Store.
+func (s *Store) AccountByName(ctx context.Context, name string) (accounts.Account, error) {
+	row, err := s.read.AccountByName(ctx, name)
+	return account(row, err)
+}
+
+// Account implements accounts.Store.
+func (s *Store) Account(ctx context.Context, reader int32) (accounts.Account, error) {
+	row, err := s.read.AccountByReader(ctx, reader)
+	return account(row, err)
+}
+
+func account(row db.Account, err error) (accounts.Account, error) {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return accounts.Account{}, fault.New(fault.NotFound, "there is no such account")
+	}
+	if err != nil {
+		return accounts.Account{}, postgresdb.Wrap(err, "read an account")
+	}
+	return accounts.Account{
+		Reader: row.ReaderID, Name: row.Name, Password: row.Password,
+		CreatedAt: time.UnixMilli(row.CreatedAt), PasswordChangedAt: time.UnixMilli(row.PasswordChangedAt),
+	}, nil
+}
+
+// SetHash implements accounts.Store.
+func (s *Store) SetHash(ctx context.Context, a accounts.Account) error {
+	return s.update(ctx, "keep a password", func(q *db.Queries) error {
+		return q.SetHash(ctx, db.SetHashParams{Password: a.Password, ReaderID: a.Reader, PasswordChangedAt: a.PasswordChangedAt.UnixMilli()})
+	})
+}
+
+// SetPassword implements accounts.Store.
+func (s *Store) SetPassword(ctx context.Context, a accounts.Account, before time.Time) error {
+	return s.update(ctx, "change a password", func(q *db.Queries) error {
+		n, err := q.SetPassword(ctx, db.SetPasswordParams{
+			Password: a.Password, Now: a.PasswordChangedAt.UnixMilli(), Reader: a.Reader, Before: before.UnixMilli(),
+		})
+		if err == nil && n == 0 {
+			err = accounts.PasswordChanged()
+		}
+		if err != nil {
+			return err
+		}
+		return q.DeleteSessions(ctx, a.Reader)
+	})
+}
+
+// AddSession implements accounts.Store.
+func (s *Store) AddSession(ctx context.Context, session accounts.Session, passwordChangedAt time.Time, most int) (id int64, err error) {
+	err = s.update(ctx, "begin a session", func(q *db.Queries) error {
+		// A change of the password waits for this session, and ends it.
+		row, err := q.LockAccount(ctx, session.Reader)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && row.PasswordChangedAt != passwordChangedAt.UnixMilli() {
+			return accounts.PasswordChanged()
+		}
+		if err != nil {
+			return err
+		}
+		if id, err = q.InsertSession(ctx, db.InsertSessionParams{
+			Token: session.Token[:], ReaderID: session.Reader, Agent: session.Agent,
+			CreatedAt: session.CreatedAt.UnixMilli(), SeenAt: session.SeenAt.UnixMilli(),
+		}); err != nil {
+			return err
+		}
+		return q.DeleteOldSessions(ctx, db.DeleteOldSessionsParams{Reader: session.Reader, Most: int32(most)})
+	})
+	return id, err
+}
+
+// Session implements accounts.Store.
+func (s *Store) Session(ctx context.Context, token accounts.Digest) (accounts.Session, error) {
+	row, err := s.read.SessionByToken(ctx, token[:])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return accounts.Session{}, fault.New(fault.NotFound, "there is no such session")
+	}
+	if err != nil {
+		return accounts.Session{}, postgresdb.Wrap(err, "read a session")
+	}
+	return fromSession(row), nil
+}
+
+// Sessions implements accounts.Store.
+func (s *Store) Sessions(ctx context.Context, reader int32) ([]accounts.Session, error) {
+	rows, err := s.read.ListSessions(ctx, reader)
+	if err != nil {
+		return nil, postgresdb.Wrap(err, "list sessions")
+	}
+	list := make([]accounts.Session, len(rows))
+	for i, row := range rows {
+		list[i] = fromSession(row)
+	}
+	return list, nil
+}
+
+func fromSession(row db.Session) accounts.Session {
+	return accounts.Session{
+		ID: row.Number, Token: accounts.Digest(row.Token), Reader: row.ReaderID, Agent: row.Agent,
+		CreatedAt: time.UnixMilli(row.CreatedAt), SeenAt: time.UnixMilli(row.SeenAt),
+	}
+}
+
+// ChangeSessions implements accounts.Store.
+func (s *Store) ChangeSessions(ctx context.Context, reader int32, c accounts.SessionChange) error {
+	return s.update(ctx, "change sessions", func(q *db.Queries) error {
+		switch {
+		case c.End != 0:
+			return q.DeleteSession(ctx, db.DeleteSessionParams{ReaderID: reader, Number: c.End})
+		case c.EndOthers != 0:
+			return q.DeleteOtherSessions(ctx, db.DeleteOtherSessionsParams{ReaderID: reader, Number: c.EndOthers})
+		case c.EndAll:
+			return q.DeleteSessions(ctx, reader)
+		default:
+			return q.TouchSession(ctx, db.TouchSessionParams{SeenAt: c.SeenAt.UnixMilli(), Number: c.Touch, Reader: reader})
+		}
+	})
+}
+
+// Tally implements accounts.Tallies.
+func (s *Store) Tally(ctx context.Context, keys []accounts.Digest, forget time.Time, change func([]accounts.Tally) bool) error {
+	return s.update(ctx, "count attempts", func(q *db.Queries) error {
+		if err := q.ForgetTallies(ctx, forget.UnixMilli()); err != nil {
+			return err
+		}
+		// Rows that are not there cannot be locked, and all are locked in the
+		// order of their keys, so that two changes never wait for each other.
+		sorted := make([][]byte, len(keys))
+		for i := range keys {
+			sorted[i] = keys[i][:]
+		}
+		slices.SortFunc(sorted, bytes.Compare)
+		if err := q.AddTallies(ctx, sorted); err != nil {
+			return err
+		}
+		rows, err := q.LockTallies(ctx, sorted)
+		if err != nil {
+			return err
+		}
+		tallies := make([]accounts.Tally, len(keys))
+		for _, row := range rows {
+			if row.Attempts > 0 {
+				tallies[slices.Index(keys, accounts.Digest(row.TallyKey))] = accounts.Tally{Attempts: int(row.Attempts), Last: time.UnixMilli(row.LastAt)}
+			}
+		}
+		if !change(tallies) {
+			return nil
+		}
+		for i, key := range keys {
+			if err := q.PutTally(ctx, db.PutTallyParams{TallyKey: key[:], Attempts: int32(tallies[i].Attempts), LastAt: tallies[i].Last.UnixMilli()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
