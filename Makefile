@@ -63,10 +63,11 @@ fuzz: ## Run every fuzz test for FUZZTIME (30s).
 faults: ## Show what holds under overload and when parts fail, in about two minutes.
 	go test -count=1 -v $(ARGS) ./test/resilience
 
-soak: ## The same for ten times as long, floods of a running octavo beside users, and a clock that jumps.
+soak: ## The same for ten times as long, floods beside users, a clock that jumps, kills and lost power.
 	go test -count=1 -v -timeout=40m $(ARGS) ./test/resilience -long
 	go test -count=1 -v -timeout=40m $(ARGS) -run=TestFloods ./test/faults -long
 	go test -count=1 -v -timeout=10m -tags=clock -run=TestTheClockJumps ./test/faults
+	go test -count=1 -v -timeout=40m $(ARGS) ./test/durability -long
 
 evaluate: ## Measure the recommender on DATA, a folder with train.tsv and test.tsv.
 	@test -n "$(DATA)" || { echo "name a folder: make evaluate DATA=folder"; exit 2; }

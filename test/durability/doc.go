@@ -1,0 +1,6 @@
+// Package durability tests that what has been acknowledged is kept: through
+// SIGKILL of any program under load, and through loss of power at any moment. It
+// runs the real programs.
+//
+// It tests nothing that a test of one store can.
+package durability
