@@ -23,7 +23,7 @@ import (
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 )
 
-var long = flag.Bool("long", false, "kill a hundred times")
+var long = flag.Bool("long", false, "kill a hundred times, and lose power at every write")
 
 // binaries is the folder of the programs under test.
 var binaries string
@@ -58,6 +58,7 @@ type program struct {
 	command           []string
 
 	running *exec.Cmd
+	pid     int // of the last that was started
 	ended   chan error
 	output  *output
 }
@@ -93,6 +94,7 @@ func (p *program) start(t *testing.T) time.Duration {
 	if err := p.running.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
+	p.pid = p.running.Process.Pid
 	p.ended = make(chan error, 1)
 	go func() { p.ended <- p.running.Wait() }()
 	eventually(t, p.name+" is ready", 30*time.Second, func() bool {
