@@ -1,7 +1,6 @@
 package recommendations
 
 import (
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ type histories struct {
 	shards  [historyShards]historyShard
 	readers atomic.Int64
 	entries atomic.Int64
+	scratch []entry // of apply
 }
 
 const historyShards = 64
@@ -34,7 +34,7 @@ type historyShard struct {
 
 // history is a reader's entries and what follows from them.
 type history struct {
-	entries []entry
+	entries packed
 	kept    *kept // nil for nothing
 }
 
@@ -44,8 +44,8 @@ type moment struct {
 	changes   uint64
 }
 
-// entry is a reader's opinion of one book in twelve bytes. A reader's entries
-// are in the order of their times, those of one second in that of the log.
+// entry is a reader's opinion of one book. A reader's entries are in the order
+// of their times, those of one second in that of the log.
 type entry struct {
 	book  int32
 	time  uint32 // Unix seconds of the latest event
@@ -82,21 +82,11 @@ func (h *histories) apply(e recommender.Event) {
 		shard.keptBytes -= old.kept.size()
 		old.kept = forgotten
 	}
-	own := old.entries
-	changed := entry{book: e.Book}
-	for i, before := range slices.Backward(own) {
-		if before.book == e.Book {
-			changed = before
-			copy(own[i:], own[i+1:])
-			own = own[:len(own)-1]
-			h.entries.Add(-1)
-			break
-		}
+	entries, added := old.entries.with(e, &h.scratch)
+	if added {
+		h.entries.Add(1)
 	}
-	changed.state = changed.state.apply(e)
-	changed.time = max(changed.time, uint32(min(max(e.Time, 0), math.MaxUint32)))
-	shard.byReader[e.Reader] = history{insert(own, changed), old.kept}
-	h.entries.Add(1)
+	shard.byReader[e.Reader] = history{entries, old.kept}
 }
 
 // erase forgets a reader, and what is kept.
@@ -113,27 +103,8 @@ func (h *histories) erase(reader int32) {
 		}
 		delete(shard.byReader, reader)
 		h.readers.Add(-1)
-		h.entries.Add(-int64(len(own.entries)))
+		h.entries.Add(-int64(len(own.entries.appendTo(nil))))
 	}
-}
-
-// insert puts e behind all entries that are not later. It grows in small
-// steps: there are millions of histories, and most of them have stopped
-// growing.
-func insert(own []entry, e entry) []entry {
-	if len(own) == cap(own) {
-		grown := make([]entry, len(own), len(own)+4+len(own)/8)
-		copy(grown, own)
-		own = grown
-	}
-	at := len(own)
-	for at > 0 && own[at-1].time > e.time {
-		at--
-	}
-	own = append(own, entry{})
-	copy(own[at+1:], own[at:])
-	own[at] = e
-	return own
 }
 
 // appendTo appends a copy of a reader's entries to dst, oldest first, and
@@ -147,7 +118,7 @@ func (h *histories) appendTo(dst []entry, reader int32) ([]entry, *kept, moment)
 	if k == forgotten {
 		k = nil
 	}
-	return append(dst, own.entries...), k, moment{h, shard.changes}
+	return own.entries.appendTo(dst), k, moment{h, shard.changes}
 }
 
 // keep keeps what was made of a reader's entries at a moment, unless anything
