@@ -22,9 +22,13 @@ const (
 	lastPause  = time.Second
 )
 
+// progressInterval is between lines of the log about a feed that is far behind.
+const progressInterval = 5 * time.Second
+
 // feed is how far another service's feed has been followed.
 type feed struct {
 	name      string
+	silence   time.Duration // after which the feed counts as broken
 	position  position
 	head      atomic.Int64 // as last heard
 	connected atomic.Bool
@@ -89,6 +93,9 @@ type source[P page] struct {
 // services answer Conflict when asked for what is beyond their end.
 var errReplaced = errors.New("the feed is shorter than it was: its database has been replaced")
 
+// errSilent is the end of a stream on which heartbeats failed to come.
+var errSilent = errors.New("the feed has been silent for too long")
+
 // follow takes in a feed until ctx ends, and comes back to it after every
 // failure. A feed that went back is taken in from the start.
 func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P]) {
@@ -96,7 +103,7 @@ func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P])
 	for ctx.Err() == nil {
 		f.fellBehind()
 		before := f.position.get()
-		err := followOnce(ctx, f, s)
+		err := followOnce(ctx, log, f, s)
 		f.connected.Store(false)
 		if ctx.Err() == nil && f.problem.Load() == nil {
 			log.Warn("feed interrupted; answers go on from what is known", "feed", f.name, "position", f.position.get(), "error", err)
@@ -119,15 +126,24 @@ func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P])
 	}
 }
 
-func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func followOnce[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P]) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// A peer that hangs, or that a silent network has cut off, sends no
+	// heartbeats either.
+	watch := time.AfterFunc(f.silence, func() { cancel(errSilent) })
+	defer watch.Stop()
 	pages, err := s.open(ctx, f.position.get())
 	if err != nil {
 		return err
 	}
+	told, from := time.Now(), f.position.get()
 	for {
 		p, err := pages.Recv()
+		watch.Reset(f.silence)
+		if errors.Is(context.Cause(ctx), errSilent) {
+			return errSilent
+		}
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s ended its feed", f.name)
 		}
@@ -147,6 +163,12 @@ func followOnce[P page](ctx context.Context, f *feed, s source[P]) error {
 		f.problem.Store(nil)
 		if p.GetPosition() < p.GetHead() {
 			f.fellBehind()
+			if since := time.Since(told); since >= progressInterval {
+				rate := float64(p.GetPosition()-from) / since.Seconds()
+				log.Info("catching up with a feed", "feed", f.name, "position", p.GetPosition(), "head", p.GetHead(), "per_second", int64(rate),
+					"left", time.Duration(float64(f.lag())/max(rate, 1)*float64(time.Second)).Round(time.Second))
+				told, from = time.Now(), p.GetPosition()
+			}
 			continue
 		}
 		f.behindSince.Store(nil)
@@ -183,6 +205,10 @@ func (s *service) followLog(ctx context.Context, client readersv1.ReadersService
 				} else if kind, known := recommender.KindOf(i.GetKind()); known {
 					histories.apply(eventFrom(i, kind))
 				}
+			}
+			// What came before the feed had caught up is old.
+			if s.log.caughtUp.Load() {
+				s.metrics.observeDelays(p.GetInteractions(), time.Now())
 			}
 		},
 		restart: func() { s.histories.Store(newHistories(s.keptMemory)) },

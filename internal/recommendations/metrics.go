@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 )
 
 type metrics struct {
@@ -15,6 +17,7 @@ type metrics struct {
 	stale         prometheus.Counter
 	keptUsed      prometheus.Counter
 	keptMade      prometheus.Counter
+	delay         prometheus.Histogram
 }
 
 // newMetrics makes the service's metrics and registers them when there is a
@@ -44,6 +47,12 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 			Help:    "How long answers waited for the readers' log, of those that had to.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .02, .05, .1, .25, .5, 1},
 		}),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "octavo_interaction_delay_seconds",
+			Help: "From when an interaction reached the readers service, or the time its client gave, until answers knew it; " +
+				"without those of more than a minute, which are backlogs and imports.",
+			Buckets: []float64{.0025, .005, .01, .015, .02, .03, .05, .1, .25, .5, 1, 5, 60},
+		}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "octavo_min_position_missed_total", Help: "Answers given although the readers' log had not come far enough.",
 		}),
@@ -69,7 +78,7 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		)
 	}
 	registry.MustRegister(
-		lists, rankings, m.modelsLoaded, m.modelsRefused, m.waited, m.stale,
+		lists, rankings, m.modelsLoaded, m.modelsRefused, m.waited, m.stale, m.delay,
 		gauge("octavo_model_age_seconds", "Time since the model in use was published; 0 without one.", nil, func() float64 {
 			if used := s.models.current.Load(); used != nil {
 				return time.Since(used.published).Seconds()
@@ -83,6 +92,15 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		gauge("octavo_history_entries", "Books in all histories held in memory.", nil, func() float64 { return float64(s.histories.Load().entries.Load()) }),
 	)
 	return m
+}
+
+// observeDelays notes how long ago interactions happened that answers know now.
+func (m *metrics) observeDelays(interactions []*readersv1.Interaction, now time.Time) {
+	for _, i := range interactions {
+		if delay := now.Sub(i.GetOccurredAt().AsTime()); delay < time.Minute {
+			m.delay.Observe(max(0, delay).Seconds())
+		}
+	}
 }
 
 // modelInfo says which model is in use.

@@ -25,6 +25,7 @@ import (
 const (
 	defaultMaxWait    = 500 * time.Millisecond
 	defaultModelsPoll = 500 * time.Millisecond
+	defaultMaxSilence = 40 * time.Second // the services send a heartbeat every 15 s
 )
 
 // Config is what the service needs.
@@ -43,6 +44,9 @@ type Config struct {
 	// KeptMemory is how many bytes the rankings may take that are kept for
 	// readers until they do something; 0 for none. Answers are the same.
 	KeptMemory int64
+	// MaxSilence is how long a feed may send nothing, heartbeats included, before
+	// it is opened anew; 0 means 40 s.
+	MaxSilence time.Duration
 }
 
 // Server is the service. Register and Run it; either may be first.
@@ -81,6 +85,8 @@ func New(c Config) *Server {
 	s.histories.Store(newHistories(s.keptMemory))
 	s.books.name = "catalogue"
 	s.log.name = "log"
+	s.books.silence = orDefault(c.MaxSilence, defaultMaxSilence)
+	s.log.silence = s.books.silence
 	s.sessions.New = func() any { return &session{} }
 	s.metrics = newMetrics(c.Metrics, &s.service)
 	s.models.models = c.Models
