@@ -23,7 +23,7 @@ import (
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 )
 
-var long = flag.Bool("long", false, "kill a hundred times, and lose power at every write")
+var long = flag.Bool("long", false, "kill a hundred times, lose power at every write, and start in every order")
 
 // binaries is the folder of the programs under test.
 var binaries string
@@ -83,6 +83,14 @@ func newProgram(t *testing.T, name string, args ...string) *program {
 // start starts the program and returns how long it took to be ready.
 func (p *program) start(t *testing.T) time.Duration {
 	t.Helper()
+	started := time.Now()
+	p.launch(t)
+	p.waitReady(t)
+	return time.Since(started)
+}
+
+func (p *program) launch(t *testing.T) {
+	t.Helper()
 	p.running = exec.Command(p.command[0], p.command[1:]...)
 	p.running.Stdout, p.running.Stderr = p.output, p.output
 	for _, entry := range os.Environ() {
@@ -90,13 +98,16 @@ func (p *program) start(t *testing.T) time.Duration {
 			p.running.Env = append(p.running.Env, entry)
 		}
 	}
-	started := time.Now()
 	if err := p.running.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
 	p.pid = p.running.Process.Pid
 	p.ended = make(chan error, 1)
 	go func() { p.ended <- p.running.Wait() }()
+}
+
+func (p *program) waitReady(t *testing.T) {
+	t.Helper()
 	eventually(t, p.name+" is ready", 30*time.Second, func() bool {
 		select {
 		case err := <-p.ended:
@@ -108,7 +119,6 @@ func (p *program) start(t *testing.T) time.Duration {
 		response, err := client.Get("http://" + p.admin + "/readyz")
 		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 	})
-	return time.Since(started)
 }
 
 // end sends a signal and waits until the program has gone.
