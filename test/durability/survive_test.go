@@ -1,7 +1,6 @@
 package durability
 
 import (
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -81,22 +80,14 @@ func permute(rest []*program, do func([]*program)) {
 	}
 }
 
-// A follower that stands still costs the readers service a bounded amount of
-// memory, and takes in the whole backlog afterwards.
+// A follower that stood still takes in the whole backlog afterwards.
 func TestABacklog(t *testing.T) {
 	s := openShop(t)
-	readers, recommendations := s.programs[0], s.programs[1]
-	s.record(10_000) // what the service needs to work at all
-	before := readers.resident(t)
+	recommendations := s.programs[1]
 	if err := recommendations.running.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	s.record(60_000)
-	after := readers.resident(t)
-	t.Logf("the readers service has %d MB, and %d MB with a follower that is 60,000 interactions behind", before>>20, after>>20)
-	if more := after - before; more > 48<<20 {
-		t.Errorf("a follower that stands still costs %d MB", more>>20)
-	}
 	if err := recommendations.running.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -122,23 +113,6 @@ func TestABacklog(t *testing.T) {
 			}
 		}
 	}
-}
-
-// resident is the memory of a program in bytes.
-func (p *program) resident(t *testing.T) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kilobytes int64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kilobytes); n == 1 {
-			return kilobytes << 10
-		}
-	}
-	t.Fatal("the system does not tell the memory")
-	return 0
 }
 
 // When the readers' database is that of an earlier day, recommendations forget

@@ -41,7 +41,13 @@ func followHeap(garbage uint64) {
 
 // gcPercent is how far a heap may grow of which so many bytes live.
 func gcPercent(live, garbage uint64) uint64 {
-	return min(max(100*garbage/max(live, 1), leastPercent), mostPercent)
+	percent := 100 * garbage / max(live, 1)
+	if live > garbage {
+		// As much again on top of a large heap would be more than a machine has
+		// to spare.
+		percent = percent * garbage / live
+	}
+	return min(max(percent, leastPercent), mostPercent)
 }
 
 // afterEachCollection calls f soon after each collection: an object nobody
