@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -160,10 +161,7 @@ func (d *disk) apply(e event) {
 		f.pending = append(f.pending, pending{e, d.events})
 	case "sync":
 		if e.path == d.folder {
-			d.synced = make(map[string]*inode, len(d.now))
-			for name, f := range d.now {
-				d.synced[name] = f
-			}
+			d.synced = maps.Clone(d.now)
 		} else if f != nil {
 			for len(f.pending) > 0 && f.pending[0].index < e.covers {
 				f.synced = change(f.synced, f.pending[0].event, nil)
