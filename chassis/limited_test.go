@@ -19,11 +19,11 @@ func TestLimitedContext(t *testing.T) {
 		want    error
 	}{
 		"nothing":              {func(func(), func()) {}, nil},
-		"the deadline":         {func(func(), func()) { time.Sleep(time.Second) }, context.DeadlineExceeded},
+		"the deadline":         {func(func(), func()) { <-time.After(time.Second) }, context.DeadlineExceeded},
 		"the parent ends":      {func(cancel, _ func()) { cancel() }, context.Canceled},
 		"the call is over":     {func(_, end func()) { end() }, context.Canceled},
-		"over, then too late":  {func(_, end func()) { end(); time.Sleep(2 * time.Second) }, context.Canceled},
-		"just before the time": {func(func(), func()) { time.Sleep(time.Second - 1) }, nil},
+		"over, then too late":  {func(_, end func()) { end(); <-time.After(2 * time.Second) }, context.Canceled},
+		"just before the time": {func(func(), func()) { <-time.After(time.Second - 1) }, nil},
 	} {
 		for _, waits := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {

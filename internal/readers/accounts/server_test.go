@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -259,8 +260,8 @@ func TestASVS_6_3_1_AThousandGuessesAMinute(t *testing.T) {
 
 func retryAfter(t *testing.T, err error) time.Duration {
 	t.Helper()
-	known, ok := fault.FromStatus(err).(*fault.Error)
-	if !ok {
+	var known *fault.Error
+	if !errors.As(fault.FromStatus(err), &known) {
 		t.Fatalf("%v is no fault", err)
 	}
 	return known.RetryAfter
