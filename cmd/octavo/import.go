@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/octavo-books/octavo/chassis"
@@ -18,6 +19,7 @@ type importCommand struct {
 	OpenLibrary importOpenLibraryCommand `cmd:"" name:"openlibrary" help:"Works, authors and editions from Open Library's dumps."`
 	ONIX        importONIXCommand        `cmd:"" name:"onix" help:"Products from ONIX for Books 3 messages."`
 	JSON        importJSONCommand        `cmd:"" name:"json" help:"Books from a JSON object of categories and their titles."`
+	Shelves     importShelvesCommand     `cmd:"" aliases:"goodreads,storygraph,librarything" help:"The shelves of one reader: an export of Goodreads, StoryGraph, LibraryThing or Octavo."`
 	Demo        importDemoCommand        `cmd:"" help:"The demo library with its simulated readers."`
 }
 
@@ -84,6 +86,38 @@ type importJSONCommand struct {
 
 func (c *importJSONCommand) Run(ctx context.Context) error {
 	return runImport(ctx, c.importFlags, importer.SeedJSON(c.File))
+}
+
+type importShelvesCommand struct {
+	workFlags `embed:""`
+
+	File   string `arg:"" type:"existingfile" help:"The file."`
+	Reader int32  `required:"" help:"Number of the reader whose shelves the books come onto."`
+}
+
+func (c *importShelvesCommand) Run(ctx context.Context) error {
+	f, err := os.Open(c.File)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	defer f.Close()
+	name := filepath.Base(c.File)
+	file, err := importer.ReadShelves(name, f)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", name, err)
+	}
+	return withServices(ctx, c.workFlags, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
+		target := importer.Target{Catalog: clients.Catalog, Readers: clients.Readers}
+		done, err := importer.ImportShelves(ctx, target, c.Reader, name, file)
+		if err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+		for _, f := range done.Refused {
+			fmt.Println(f)
+		}
+		fmt.Printf("%s: %d books of %d rows found, %d interactions are new\n", done.Format, done.Matched, done.Rows, done.Recorded)
+		return nil
+	})
 }
 
 type importDemoCommand struct {

@@ -139,7 +139,7 @@ func (f *fakeCatalog) SearchBooks(ctx context.Context, r *catalogv1.SearchBooksR
 	response := &catalogv1.SearchBooksResponse{}
 	counts := map[catalogv1.Category]int32{}
 	for _, b := range f.books {
-		if !strings.Contains(strings.ToLower(b.GetTitle()), strings.ToLower(r.GetQuery())) {
+		if !hasWords(b.GetTitle()+" "+strings.Join(b.GetAuthors(), " "), r.GetQuery()) {
 			continue
 		}
 		counts[b.GetCategory()]++
@@ -179,6 +179,16 @@ func (f *fakeCatalog) SuggestBooks(ctx context.Context, r *catalogv1.SuggestBook
 		}
 	}
 	return response, nil
+}
+
+// hasWords is whether text contains each word of a query.
+func hasWords(text, query string) bool {
+	for word := range strings.FieldsSeq(strings.ToLower(query)) {
+		if !strings.Contains(strings.ToLower(text), word) {
+			return false
+		}
+	}
+	return true
 }
 
 // fakeReaders holds the log in memory.

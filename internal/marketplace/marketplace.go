@@ -75,6 +75,7 @@ type shop struct {
 	anyAccount memo[bool]
 	seen       seenAccounts
 	counts     memo[map[uint8]int]
+	importing  chan struct{} // holds one for each import that runs
 }
 
 // New makes the storefront's handler.
@@ -111,7 +112,7 @@ func newShop(c Config) (*shop, error) {
 	if c.Patience <= 0 {
 		c.Patience = 150 * time.Millisecond
 	}
-	s := &shop{Config: c, sessions: sessions, assets: assets, categories: newCategories(), known: newBookshelf()}
+	s := &shop{Config: c, sessions: sessions, assets: assets, categories: newCategories(), known: newBookshelf(), importing: make(chan struct{}, importsAtOnce)}
 	s.metrics = newMetrics(c.Metrics, s.known)
 	return s, nil
 }
@@ -163,6 +164,7 @@ func (s *shop) routes() http.Handler {
 	for _, r := range s.pages() {
 		mux.Handle(r.pattern, s.page(r.kind, r.show))
 	}
+	mux.Handle("POST /me/import", s.upload("import", maxUpload, s.importShelves))
 	s.registerAPI(mux)
 	s.assets.register(mux)
 

@@ -261,6 +261,17 @@ type Yours struct {
 	EraseWord string
 }
 
+// Imported is the page after an import.
+type Imported struct {
+	Frame
+	Format  string
+	Rows    int
+	Matched int
+	New     int
+	Refused []Figure
+	More    int // refused rows that are not shown
+}
+
 // Found is the page of a search.
 type Found struct {
 	Frame
