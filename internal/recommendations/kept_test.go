@@ -261,6 +261,33 @@ func TestKeptRankingsUnderLoad(t *testing.T) {
 	}
 }
 
+// TestWhatWasMadeBeforeAClickIsNotKept: an answer in the making while the reader
+// does something, or is erased, leaves nothing behind.
+func TestWhatWasMadeBeforeAClickIsNotKept(t *testing.T) {
+	for name, happens := range map[string]func(h *histories){
+		"a click": func(h *histories) { h.apply(recommender.Event{Reader: 1, Book: 2, Kind: recommender.Click}) },
+		"erased and back": func(h *histories) {
+			h.erase(1)
+			h.apply(recommender.Event{Reader: 1, Book: 2, Kind: recommender.Click})
+		},
+	} {
+		h := newHistories(1 << 20)
+		h.apply(recommender.Event{Reader: 1, Book: 1, Kind: recommender.Click})
+		var nothing *kept
+		made := nothing.with(tied{model: "of now"}, ranking{whole: true})
+		_, _, before := h.appendTo(nil, 1)
+		before.keep(1, made)
+		if _, k, _ := h.appendTo(nil, 1); k != made {
+			t.Errorf("%s: nothing is kept before it", name)
+		}
+		happens(h)
+		before.keep(1, made)
+		if _, k, _ := h.appendTo(nil, 1); k != nil || h.keptBytes() != 0 {
+			t.Errorf("%s: what was made before it is kept, %d bytes", name, h.keptBytes())
+		}
+	}
+}
+
 // TestAReaderWhoDoesNothingIsAnsweredFromWhatIsKept: a ranking is made once, and
 // anew after a click of this reader alone or with another model.
 func TestAReaderWhoDoesNothingIsAnsweredFromWhatIsKept(t *testing.T) {
