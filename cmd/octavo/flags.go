@@ -5,6 +5,7 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
+	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
 )
 
 // dataFlags say where octavo keeps everything.
@@ -41,6 +42,7 @@ type serveFlags struct {
 	TrainEvery          time.Duration `env:"OCTAVO_TRAIN_EVERY" default:"24h" group:"data" help:"Train again this often when there is something new to learn from; 0 never (${env})."`
 	RefreshEvery        time.Duration `env:"OCTAVO_REFRESH_EVERY" default:"10m" group:"data" help:"Take what is new into the model this often, without training all of it again; 0 never (${env})."`
 
-	marketplaceservice.Access `embed:""`
-	chassis.Flags             `embed:""`
+	marketplaceservice.Access     `embed:""`
+	recommendationsservice.Memory `embed:""`
+	chassis.Flags                 `embed:""`
 }

@@ -64,7 +64,7 @@ func (c *serveCommand) compose(ctx context.Context, app *chassis.App, folder *da
 	at := peers.Addresses{Admin: app.AdminAddr()}
 	at.Catalog = add(&catalogservice.Service{Addr: c.CatalogAddr, Database: folder.catalogDB(), DatabaseURLFile: c.CatalogDatabaseURLFile})
 	at.Readers = add(&readersservice.Service{Addr: c.ReadersAddr, Database: folder.readersDB(), DatabaseURLFile: c.ReadersDatabaseURLFile})
-	at.Recommendations = add(&recommendationsservice.Service{Addr: c.RecommendationsAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, Models: folder.models()})
+	at.Recommendations = add(&recommendationsservice.Service{Addr: c.RecommendationsAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, Models: folder.models(), Memory: c.Memory})
 	at.HTTP = add(&marketplaceservice.Service{Addr: c.HTTPAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, RecommendationsAddr: at.Recommendations, SessionKeyFile: folder.sessionKey(), TLSDir: c.HTTPTLSDir, Access: c.Access})
 	if failure != nil {
 		return at, nil, failure

@@ -32,7 +32,12 @@ type Service struct {
 	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
 	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
 	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" group:"data" help:"Folder of the published models (${env})."`
-	KeptMemory  int64  `name:"kept-rankings-mib" env:"OCTAVO_KEPT_RANKINGS_MIB" default:"64" group:"data" help:"Most memory, in MiB, of the rankings kept for readers who come back; 0 for none (${env})."`
+	Memory      `embed:""`
+}
+
+// Memory is how much of it the service may use for what it could compute again.
+type Memory struct {
+	KeptMemory int64 `name:"kept-rankings-mib" env:"OCTAVO_KEPT_RANKINGS_MIB" default:"64" group:"data" help:"Most memory, in MiB, of the rankings kept for readers who come back; 0 for none (${env})."`
 }
 
 // Add adds the service, over its model folder, to the app. It returns the
