@@ -53,6 +53,10 @@ func (c *recommendCommand) Run(ctx context.Context) error {
 		if fault.KindOf(err) == fault.Unavailable {
 			return fmt.Errorf("nothing answers at %s: start it with 'octavo serve', or name another address with --addr, or its certificates with --tls-dir (%s)", c.Addr, fault.Message(err))
 		}
+		var refused *fault.Error
+		if errors.As(err, &refused) && len(refused.Fields) > 0 {
+			return fmt.Errorf("%s: %s", refused.Fields[0].Field, refused.Fields[0].Message)
+		}
 		if message := fault.Message(err); message != "" {
 			return errors.New(message)
 		}
