@@ -19,7 +19,7 @@ tool = go tool -modfile=tools/$(1).mod
 .PHONY: help run build setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start Octavo; then open the address it prints. Needs only Go.
 	@mkdir -p bin
