@@ -135,7 +135,7 @@ func (p *program) end(t *testing.T, signal syscall.Signal) {
 	case <-time.After(20 * time.Second):
 		t.Errorf("%s has not ended 20 s after %v", p.name, signal)
 		_ = p.running.Process.Kill()
-		_ = <-p.ended
+		t.Logf("%s was killed: %v", p.name, <-p.ended)
 	}
 	p.running = nil
 }
