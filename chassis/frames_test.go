@@ -3,10 +3,14 @@ package chassis
 import (
 	"bytes"
 	"errors"
+	"io"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // frames are what a client writes after its preface.
@@ -145,4 +149,31 @@ func BenchmarkFrames(b *testing.B) {
 			b.Fatal(too)
 		}
 	}
+}
+
+// TestAFloodEndsWithWhoSendsIt: the count of the frames is in force on a
+// connection that the credentials have taken on.
+func TestAFloodEndsWithWhoSendsIt(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	guarded, _, err := frameGuard{insecure.NewCredentials()}.ServerHandshake(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guarded.Close()
+	sent := frames(t, func(f *http2.Framer) {
+		for range idleAtOnce + 100 {
+			if err := f.WriteSettings(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	var writing sync.WaitGroup
+	writing.Go(func() { _, _ = client.Write(sent); _ = client.Close() })
+	read, err := io.Copy(io.Discard, guarded)
+	if !errors.Is(err, errFlood) {
+		t.Errorf("read %d of %d bytes of a flood with error %v, want %v", read, len(sent), err, errFlood)
+	}
+	_ = guarded.Close()
+	writing.Wait()
 }
