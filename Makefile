@@ -5,6 +5,11 @@ FUZZTIME ?= 30s
 DATA ?=
 # A folder for screenshots of the end-to-end tests: make test SCREENSHOTS=screenshots
 SCREENSHOTS ?=
+# The tag of images: make images TAG=0.1
+TAG ?= dev
+# Where images are pushed, and for which platforms: make push-images REPOSITORY=registry.example/octavo
+REPOSITORY ?=
+PLATFORMS ?= linux/amd64,linux/arm64
 # A release: make release-contracts VERSION=0.2
 VERSION ?=
 # A commit or tag: make skew REV=v0.1
@@ -16,7 +21,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew generate release-contracts lint format clean
+.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +34,13 @@ run: ## Build and start Octavo; then open the address it prints. Needs only Go.
 build: ## Build all programs into bin/.
 	@mkdir -p bin
 	go build -o bin/ ./cmd/...
+
+images: ## Pack the programs into container images in bin/images, with neither Docker nor a registry.
+	go run -C tools/images . -out="$(CURDIR)/bin/images" -tag="$(TAG)"
+
+push-images: ## Push the images, built for all PLATFORMS, to REPOSITORY/NAME:TAG.
+	@test -n "$(REPOSITORY)" || { echo "name where to: make push-images REPOSITORY=registry.example/octavo TAG=0.1"; exit 2; }
+	go run -C tools/images . -push="$(REPOSITORY)" -platforms="$(PLATFORMS)" -tag="$(TAG)"
 
 setup: ## Install what the tests need (Debian packages, two npm packages).
 	test/setup

@@ -17,8 +17,10 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // in an image from nothing there are no time zones
 
 	"github.com/alecthomas/kong"
+	_ "golang.org/x/crypto/x509roots/fallback" // and no certificates of public authorities
 
 	"github.com/octavo-books/octavo/chassis"
 )
@@ -173,9 +175,15 @@ var environment = []string{
 // Environment is the names of all variables that a program of Octavo reads.
 func Environment() []string { return slices.Clone(environment) }
 
-// Version is the module version this program was built from, "(devel)" for a
-// build from a checkout.
+// version is set by the linker, for programs in images.
+var version string
+
+// Version is that of the image or the module this program was built from,
+// "(devel)" for a build from a checkout.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
