@@ -13,35 +13,39 @@ import (
 	"github.com/octavo-books/octavo/cmd/internal/readersservice"
 )
 
-// withServices runs work with clients of the catalog and the readers of a data
-// folder: those of the octavo that is serving the folder, or, when none is, of
-// services started here for as long as the work takes.
+// withServices runs work with clients of the catalog and the readers: those that
+// addresses were given for, or those of a data folder. These are the ones of the
+// octavo that is serving the folder, or, when none is, of services started here
+// for as long as the work takes.
 func withServices(ctx context.Context, f workFlags, work func(context.Context, *chassis.App, *peers.Peers) error) error {
+	at := peers.Addresses{Catalog: f.CatalogAddr, Readers: f.ReadersAddr}
+	var folder *dataFolder // opened when the services are started here
+	if at.Catalog == "" {
+		var err error
+		folder, err = openDataFolder(f.DataDir)
+		if errors.Is(err, errFolderInUse) {
+			at, err = runningIn(f.DataDir)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	flags := chassis.Flags{LogLevel: "warn", LogFormat: "auto"}
-	folder, err := openDataFolder(f.DataDir)
-	running := errors.Is(err, errFolderInUse)
-	switch {
-	case running:
+	if folder == nil {
 		flags.TLS = f.TLS // what is started here is for this process alone
-	case err != nil:
-		return err
 	}
 	app, err := chassis.New("octavo", program.Version(), flags, os.Stderr)
 	if err != nil {
-		if !running {
+		if folder != nil {
 			err = errors.Join(err, folder.Close())
 		}
 		return err
 	}
-	var at peers.Addresses
-	if running {
-		at, err = runningIn(f.DataDir)
-	} else {
+	if folder != nil {
 		app.OnClose("data folder", folder.Close)
-		at, err = startServices(ctx, app, folder, f.databaseFlags)
-	}
-	if err != nil {
-		return errors.Join(err, app.Close())
+		if at, err = startServices(ctx, app, folder, f.databaseFlags); err != nil {
+			return errors.Join(err, app.Close())
+		}
 	}
 	clients, err := peers.Dial(app, at)
 	if err != nil {

@@ -19,11 +19,19 @@ type databaseFlags struct {
 	ReadersDatabaseURLFile string `name:"readers-database-url-file" env:"OCTAVO_READERS_DATABASE_URL_FILE" type:"path" placeholder:"FILE" group:"data" help:"The same for the readers and their log; it may be the same database (${env})."`
 }
 
+// remoteFlags say which services to work with, such as those of a cluster. They
+// have no variables: those of these names say where 'octavo serve' listens.
+type remoteFlags struct {
+	CatalogAddr string `and:"services" placeholder:"ADDRESS" group:"addresses" help:"Work with the catalog service at this address, in place of the data folder's."`
+	ReadersAddr string `and:"services" placeholder:"ADDRESS" group:"addresses" help:"Work with the readers service at this address, in place of the data folder's."`
+}
+
 // workFlags are those of commands that work on a data folder, also while an
-// octavo serves it.
+// octavo serves it, or with services that run by themselves.
 type workFlags struct {
 	dataFlags     `embed:""`
 	databaseFlags `embed:""`
+	remoteFlags   `embed:""`
 	chassis.TLS   `embed:""`
 }
 
