@@ -21,7 +21,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew generate release-contracts lint format clean
+.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew kubernetes-test generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,11 @@ release-contracts: ## Keep the contracts as those of release VERSION, which all 
 	@test -n "$(VERSION)" || { echo "name the release: make release-contracts VERSION=0.2"; exit 2; }
 	@test ! -e protobufs/released/$(VERSION).binpb || { echo "release $(VERSION) is kept already, and what is released does not change"; exit 2; }
 	$(call tool,buf) buf build --exclude-source-info -o protobufs/released/$(VERSION).binpb
+
+kubernetes-test: ## Run Octavo on a Kubernetes cluster made for it on this machine. Needs root and 10 GB of disk.
+	test/kubernetes/setup
+	$(MAKE) images
+	go test -C test/kubernetes -count=1 -v -timeout=60m . -report="$(CURDIR)/bin/kubernetes/report.txt" $(ARGS)
 
 generate: ## Write again all that is generated: from contracts, queries and templates, and dashboards.
 	$(call tool,buf) buf generate
