@@ -43,7 +43,7 @@ const (
 var calls = map[string]map[string][]string{
 	"marketplace": {
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
-		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks"},
+		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "MatchBooks"},
 		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader"},
 		accountsService:     {"CreateAccount", "SignIn", "CheckSession", "ListSessions", "EndSessions", "ChangePassword"},
 	},
@@ -53,7 +53,7 @@ var calls = map[string]map[string][]string{
 	"octavo": {
 		seed:                {"Recommend"},
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
-		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "WatchBooks", "SetPopularity", "ImportBooks"},
+		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "MatchBooks", "WatchBooks", "SetPopularity", "ImportBooks"},
 		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader", "WatchInteractions", "ImportReaders"},
 	},
 	"catalog": {}, "readers": {}, "nobody": {}, "octavo/": {}, "Octavo": {}, "marketplace2": {},

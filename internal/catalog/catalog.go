@@ -20,11 +20,18 @@ type Book struct {
 	Tags           []string
 	Series         string
 	SeriesPosition float32
-	ISBN13         string
+	ISBNs          []string // of its own record, of thirteen digits each; see AllISBNs
 	Language       string
 	Source         string // (Source, SourceID) names one book for ever
 	SourceID       string
-	Popularity     int64 // readers
+	Popularity     int64    // readers
+	Joined         []Record // by their names; nil for none
+}
+
+// Record is a record of another source that was found to be of the same book.
+type Record struct {
+	Source, SourceID string
+	ISBNs            []string
 }
 
 // Place is where a page of books begins: after the book with this popularity
@@ -45,6 +52,15 @@ type Imported struct {
 	IDs                         []int32 // one for each book, in order
 	Created, Updated, Unchanged int32
 	Position                    int64 // where all of them are in the feed
+	Joined                      int32 // records that are of the book of another
+	LeftOut                     []LeftOut
+}
+
+// LeftOut is an ISBN that a record was taken without.
+type LeftOut struct {
+	Index  int // of the record in its import
+	ISBN   string
+	HeldBy int32 // the book that has it; 0 when its check digit is wrong
 }
 
 // Popularity is how many readers a book has had.
@@ -72,8 +88,10 @@ type Store interface {
 	Size(ctx context.Context) (int64, error)
 	// Categories returns the known ones that have books, in order.
 	Categories(ctx context.Context) ([]CategorySize, error)
-	// Import adds or updates books by (Source, SourceID), all or none, and
-	// returns when they are on disk. An id is kept when it is free. A book's
+	// ByISBN returns the books of those ISBNs, of thirteen digits, that are one's.
+	ByISBN(ctx context.Context, isbns []string) (map[string]int32, error)
+	// Import adds or updates books by (Source, SourceID), as Known.Join says, all
+	// or none, and returns when they are on disk. An id is kept when it is free. A book's
 	// Popularity counts when it differs from that of the last import; 0 says
 	// nothing.
 	Import(ctx context.Context, books []Book) (Imported, error)

@@ -10,10 +10,26 @@ import (
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	"github.com/octavo-books/octavo/internal/catalog/index"
+	"github.com/octavo-books/octavo/internal/isbn"
 	"github.com/octavo-books/octavo/internal/page"
 )
 
-func fromProto(b *catalogv1.Book) Book {
+// fromProto is a book, with those of its ISBNs whose check digit is right, and
+// the others.
+func fromProto(b *catalogv1.Book) (book Book, wrong []string) {
+	sent := b.GetIsbns()
+	if first := b.GetIsbn13(); first != "" {
+		sent = slices.Insert(slices.Clone(sent), 0, first)
+	}
+	var isbns []string
+	for _, text := range sent {
+		number, err := isbn.Parse(text)
+		if err != nil {
+			wrong = append(wrong, text)
+		} else if !slices.Contains(isbns, number) {
+			isbns = append(isbns, number)
+		}
+	}
 	return Book{
 		ID:             b.GetId(),
 		Title:          b.GetTitle(),
@@ -23,16 +39,16 @@ func fromProto(b *catalogv1.Book) Book {
 		Tags:           b.GetTags(),
 		Series:         b.GetSeries(),
 		SeriesPosition: b.GetSeriesPosition(),
-		ISBN13:         b.GetIsbn13(),
+		ISBNs:          isbns,
 		Language:       b.GetLanguage(),
 		Source:         b.GetSource(),
 		SourceID:       b.GetSourceId(),
 		Popularity:     b.GetPopularity(),
-	}
+	}, wrong
 }
 
 func toProto(b *Book) *catalogv1.Book {
-	return &catalogv1.Book{
+	out := &catalogv1.Book{
 		Id:             b.ID,
 		Title:          b.Title,
 		Authors:        b.Authors,
@@ -41,12 +57,19 @@ func toProto(b *Book) *catalogv1.Book {
 		Tags:           b.Tags,
 		Series:         b.Series,
 		SeriesPosition: b.SeriesPosition,
-		Isbn13:         b.ISBN13,
+		Isbns:          b.AllISBNs(),
 		Language:       b.Language,
 		Source:         b.Source,
 		SourceId:       b.SourceID,
 		Popularity:     b.Popularity,
 	}
+	if len(out.GetIsbns()) > 0 {
+		out.Isbn13 = out.GetIsbns()[0]
+	}
+	for _, j := range b.Joined {
+		out.Joined = append(out.GetJoined(), &catalogv1.RecordKey{Source: j.Source, SourceId: j.SourceID})
+	}
+	return out
 }
 
 func toProtos(books []Book) []*catalogv1.Book {

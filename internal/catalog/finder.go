@@ -3,11 +3,13 @@ package catalog
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/catalog/index"
+	"github.com/octavo-books/octavo/internal/isbn"
 )
 
 const (
@@ -77,6 +79,25 @@ func (f *finder) follow(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// search answers a query. An ISBN finds its book alone, whatever else has such
+// digits.
+func (f *finder) search(ctx context.Context, q index.Query) (index.Answer, error) {
+	text := strings.TrimSpace(q.Text)
+	if len(text) > 4 && strings.EqualFold(text[:4], "isbn") {
+		text = strings.TrimLeft(text[4:], ": ")
+	}
+	if number, err := isbn.Parse(text); err == nil {
+		found, err := f.store.ByISBN(ctx, []string{number})
+		if err != nil {
+			return index.Answer{}, err
+		}
+		if id, ok := found[number]; ok {
+			return f.index.Only(id, q), nil
+		}
+	}
+	return f.index.Search(q), nil
 }
 
 func indexed(b *Book) index.Book {

@@ -1,10 +1,12 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	"github.com/octavo-books/octavo/internal/catalog/index"
+	"github.com/octavo-books/octavo/internal/catalog/match"
 	"github.com/octavo-books/octavo/internal/feed"
 	"github.com/octavo-books/octavo/internal/page"
 )
@@ -190,7 +193,10 @@ func (s *Server) SearchBooks(ctx context.Context, req *catalogv1.SearchBooksRequ
 	if err := s.finder.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	answer := s.finder.index.Search(query)
+	answer, err := s.finder.search(ctx, query)
+	if err != nil {
+		return nil, err
+	}
 	if query.After == nil {
 		result := found
 		if answer.Total == 0 {
@@ -227,7 +233,10 @@ func (s *Server) SuggestBooks(ctx context.Context, req *catalogv1.SuggestBooksRe
 		return nil, err
 	}
 	most := limit(req.GetMaxResults(), defaultSuggestions, maxSuggestions)
-	answer := s.finder.index.Search(index.Query{Text: req.GetQuery(), Typing: true, Limit: booksPerSuggestion * most})
+	answer, err := s.finder.search(ctx, index.Query{Text: req.GetQuery(), Typing: true, Limit: booksPerSuggestion * most})
+	if err != nil {
+		return nil, err
+	}
 	books, err := s.finder.books(ctx, answer.Places)
 	if err != nil {
 		return nil, err
@@ -248,11 +257,35 @@ func (s *Server) SuggestBooks(ctx context.Context, req *catalogv1.SuggestBooksRe
 	return resp, nil
 }
 
+// MatchBooks implements the contract.
+func (s *Server) MatchBooks(ctx context.Context, req *catalogv1.MatchBooksRequest) (*catalogv1.MatchBooksResponse, error) {
+	wanted := make([]Wanted, len(req.GetBooks()))
+	for i, w := range req.GetBooks() {
+		wanted[i] = Wanted{ISBNs: w.GetIsbns(), Work: match.Work{Title: w.GetTitle(), Authors: w.GetAuthors()}}
+	}
+	matches, err := s.finder.match(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	resp := &catalogv1.MatchBooksResponse{Matches: make([]*catalogv1.MatchBooksResponse_Match, len(matches))}
+	for i, m := range matches {
+		resp.Matches[i] = &catalogv1.MatchBooksResponse_Match{
+			BookId: m.Book, Basis: catalogv1.MatchBooksResponse_Basis(m.Basis), Reason: catalogv1.MatchBooksResponse_Reason(m.Why),
+		}
+	}
+	return resp, nil
+}
+
 // ImportBooks implements the contract.
 func (s *Server) ImportBooks(ctx context.Context, req *catalogv1.ImportBooksRequest) (*catalogv1.ImportBooksResponse, error) {
 	books := make([]Book, len(req.GetBooks()))
+	resp := &catalogv1.ImportBooksResponse{}
 	for i, b := range req.GetBooks() {
-		books[i] = fromProto(b)
+		var wrong []string
+		books[i], wrong = fromProto(b)
+		for _, number := range wrong {
+			resp.LeftOut = append(resp.GetLeftOut(), &catalogv1.ImportBooksResponse_LeftOut{Index: int32(i), Isbn: number})
+		}
 		switch {
 		case books[i].Source == "":
 			return nil, fault.NewInvalid(fmt.Sprintf("books[%d].source", i), "must say where the book comes from")
@@ -264,13 +297,13 @@ func (s *Server) ImportBooks(ctx context.Context, req *catalogv1.ImportBooksRequ
 	if err != nil {
 		return nil, err
 	}
-	return &catalogv1.ImportBooksResponse{
-		Ids:       imported.IDs,
-		Created:   imported.Created,
-		Updated:   imported.Updated,
-		Unchanged: imported.Unchanged,
-		Position:  imported.Position,
-	}, nil
+	for _, l := range imported.LeftOut {
+		resp.LeftOut = append(resp.GetLeftOut(), &catalogv1.ImportBooksResponse_LeftOut{Index: int32(l.Index), Isbn: l.ISBN, HeldBy: l.HeldBy})
+	}
+	slices.SortStableFunc(resp.GetLeftOut(), func(a, b *catalogv1.ImportBooksResponse_LeftOut) int { return cmp.Compare(a.GetIndex(), b.GetIndex()) })
+	resp.Ids, resp.Position, resp.Joined = imported.IDs, imported.Position, imported.Joined
+	resp.Created, resp.Updated, resp.Unchanged = imported.Created, imported.Updated, imported.Unchanged
+	return resp, nil
 }
 
 // SetPopularity implements the contract.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ func TestBooks(t *testing.T) {
 	client := serve(t)
 	want := &catalogv1.Book{
 		Id: 9, Title: "The Dispossessed", Authors: []string{"Ursula K. Le Guin"}, Category: catalogv1.Category_CATEGORY_SCIENCE_FICTION,
-		Year: 1974, Tags: []string{"anarchism"}, Series: "Hainish Cycle", SeriesPosition: 6, Isbn13: "9780060512750",
+		Year: 1974, Tags: []string{"anarchism"}, Series: "Hainish Cycle", SeriesPosition: 6, Isbn13: "9780060512750", Isbns: []string{"9780060512750", "9780061054884"},
 		Language: "en", Source: "test", SourceId: "d", Popularity: 12,
 	}
 	importBooks(t, client, want, book(1))
@@ -320,6 +321,144 @@ func TestSearchBooks(t *testing.T) {
 }
 
 // Pages go on where the one before ended, for the search they belong to only.
+// A book is found by each ISBN of its editions, however it is written.
+func TestSearchByISBN(t *testing.T) {
+	client := serve(t)
+	found := func(query string) []int32 {
+		t.Helper()
+		resp, err := client.SearchBooks(within(t), &catalogv1.SearchBooksRequest{Query: query, Language: "en"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int(resp.GetTotal()) != len(resp.GetBooks()) {
+			t.Errorf("%q: a total of %d for %v", query, resp.GetTotal(), resp.GetBooks())
+		}
+		return ids(resp.GetBooks())
+	}
+	imported := importBooks(t, client,
+		&catalogv1.Book{Title: "Dune", Source: "test", SourceId: "dune", Language: "en", Isbn13: "9780441172719", Isbns: []string{"0340960191"}},
+		&catalogv1.Book{Title: "Der Wüstenplanet", Source: "test", SourceId: "de", Language: "de", Isbn13: "9783453317178"},
+		&catalogv1.Book{Title: "1234567890", Source: "test", SourceId: "number", Language: "en"})
+	dune, number := imported.GetIds()[0], imported.GetIds()[2]
+	for query, want := range map[string][]int32{
+		"9780441172719":        {dune},
+		" 978-0-441-17271-9 ":  {dune},
+		"ISBN: 978 0441172719": {dune},
+		"0-441-17271-7":        {dune},
+		"0340960191":           {dune},
+		"978-0-340-96019-6":    {dune},
+		"9783453317178":        {}, // in another language
+		"9780441172718":        {}, // a wrong check digit
+		"9780060512750":        {}, // nobody's
+		"1234567890":           {number},
+		"dune":                 {dune},
+	} {
+		if got := found(query); !slices.Equal(got, want) {
+			t.Errorf("%q finds %v, want %v", query, got, want)
+		}
+	}
+	suggested, err := client.SuggestBooks(within(t), &catalogv1.SuggestBooksRequest{Query: "978-0441172719"})
+	if err != nil || len(suggested.GetSuggestions()) != 1 || suggested.GetSuggestions()[0].GetText() != "Dune" {
+		t.Errorf("suggested: %v, %v", suggested, err)
+	}
+}
+
+func TestImportTellsOfISBNsLeftOut(t *testing.T) {
+	client := serve(t)
+	first := importBooks(t, client, &catalogv1.Book{Title: "Dune", Source: "a", SourceId: "1", Isbns: []string{"9780441172719"}})
+	resp := importBooks(t, client,
+		book(1),
+		&catalogv1.Book{Title: "Emma", Source: "b", SourceId: "2", Isbn13: "9780441172719", Isbns: []string{"9780441172718", "0340960191"}},
+		&catalogv1.Book{Title: "Dune (Dune, #1)", Source: "b", SourceId: "3", Isbns: []string{"0441172717"}})
+	want := &catalogv1.ImportBooksResponse{
+		Ids: []int32{resp.GetIds()[0], resp.GetIds()[1], first.GetIds()[0]}, Created: 2, Updated: 1, Joined: 1, Position: 4,
+		LeftOut: []*catalogv1.ImportBooksResponse_LeftOut{{Index: 1, Isbn: "9780441172718"}, {Index: 1, Isbn: "9780441172719", HeldBy: first.GetIds()[0]}},
+	}
+	if !proto.Equal(resp, want) {
+		t.Errorf("ImportBooks = %v\nwant %v", resp, want)
+	}
+	got, err := client.GetBook(within(t), &catalogv1.GetBookRequest{Id: first.GetIds()[0]})
+	if err != nil || len(got.GetBook().GetJoined()) != 1 || got.GetBook().GetJoined()[0].GetSourceId() != "3" {
+		t.Errorf("joined: %v, %v", got, err)
+	}
+}
+
+func TestMatchBooks(t *testing.T) {
+	client := serve(t)
+	b := func(key, title string, authors ...string) *catalogv1.Book {
+		return &catalogv1.Book{Title: title, Authors: authors, Source: "test", SourceId: key}
+	}
+	dune, emma := b("dune", "Dune", "Frank Herbert"), b("emma", "Emma", "Jane Austen")
+	dune.Isbns, emma.Isbns = []string{"9780441172719", "9780340960196"}, []string{"9780141439587"}
+	books := []*catalogv1.Book{
+		dune, emma,
+		b("hand", "The Left Hand of Darkness", "Ursula K. Le Guin"),
+		b("chosen", "Sapiens: A Brief History of Humankind", "Yuval Noah Harari"),
+		b("poems1", "Poems", "John Keats"), b("poems2", "Poems", "John Keats"),
+		b("poems3", "Poems: 1912", "John Keats"),
+		b("nobody", "Beowulf"),
+		b("heat", "Heat", "Bill Buford"), b("heatwave", "Heat: An Amateur's Adventures", "Bill Buford"),
+	}
+	for i := range 201 {
+		books = append(books, b(fmt.Sprint("naruto", i), fmt.Sprintf("Naruto %d", i), "Masashi Kishimoto"))
+	}
+	id := map[string]int32{"": 0}
+	for i, given := range importBooks(t, client, books...).GetIds() {
+		id[books[i].GetSourceId()] = given
+	}
+	const (
+		byISBN  = catalogv1.MatchBooksResponse_BASIS_ISBN
+		byTitle = catalogv1.MatchBooksResponse_BASIS_TITLE_AND_AUTHOR
+	)
+	wanted := func(title, author string, isbns ...string) *catalogv1.MatchBooksRequest_Wanted {
+		w := &catalogv1.MatchBooksRequest_Wanted{Isbns: isbns, Title: title}
+		if author != "" {
+			w.Authors = []string{author}
+		}
+		return w
+	}
+	cases := []struct {
+		wanted *catalogv1.MatchBooksRequest_Wanted
+		book   string
+		basis  catalogv1.MatchBooksResponse_Basis
+		reason catalogv1.MatchBooksResponse_Reason
+	}{
+		{wanted("", "", "0-340-96019-1"), "dune", byISBN, 0},
+		{wanted("Der Wüstenplanet", "Herbert, F.", "none", "9780441172719"), "dune", byISBN, 0},
+		{wanted("Emma", "Austen", "9780441172719", "9780141439587"), "emma", byISBN, 0},
+		{wanted("Persuasion", "Austen", "9780441172719", "9780141439587"), "", 0, catalogv1.MatchBooksResponse_REASON_AMBIGUOUS},
+		{wanted("Dune (Dune, #1)", "Herbert, Frank", "9780060512750"), "dune", byTitle, 0},
+		{wanted("Left Hand of Darkness: A Novel (Hainish Cycle #4)", "Ursula Le Guin"), "hand", byTitle, 0},
+		{wanted("Sapiens", "Y. N. Harari"), "chosen", byTitle, 0},
+		{wanted("Heat", "Bill Buford"), "heat", byTitle, 0},
+		{wanted("Poems", "John Keats"), "", 0, catalogv1.MatchBooksResponse_REASON_AMBIGUOUS},
+		{wanted("Naruto", "Masashi Kishimoto"), "", 0, catalogv1.MatchBooksResponse_REASON_AMBIGUOUS},
+		{wanted("Dune", "Brian Herbert"), "", 0, catalogv1.MatchBooksResponse_REASON_OTHER_AUTHOR},
+		{wanted("Dune", "Jane Austen"), "", 0, catalogv1.MatchBooksResponse_REASON_OTHER_AUTHOR},
+		{wanted("Beowulf", "Anonymous"), "", 0, catalogv1.MatchBooksResponse_REASON_OTHER_AUTHOR},
+		{wanted("Dune Messiah", "Frank Herbert"), "", 0, catalogv1.MatchBooksResponse_REASON_UNKNOWN},
+		{wanted("Dun", "Frank Herbert"), "", 0, catalogv1.MatchBooksResponse_REASON_UNKNOWN},
+		{wanted("Dune", ""), "", 0, catalogv1.MatchBooksResponse_REASON_INCOMPLETE},
+		{wanted("", "Frank Herbert"), "", 0, catalogv1.MatchBooksResponse_REASON_INCOMPLETE},
+	}
+	req := &catalogv1.MatchBooksRequest{}
+	for _, c := range cases {
+		req.Books = append(req.Books, c.wanted)
+	}
+	resp, err := client.MatchBooks(within(t), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range cases {
+		want := &catalogv1.MatchBooksResponse_Match{BookId: id[c.book], Basis: c.basis, Reason: c.reason}
+		if got := resp.GetMatches()[i]; !proto.Equal(got, want) {
+			t.Errorf("%v: %v, want %v", c.wanted, got, want)
+		}
+	}
+	_, err = client.MatchBooks(within(t), &catalogv1.MatchBooksRequest{Books: make([]*catalogv1.MatchBooksRequest_Wanted, 501)})
+	wantCode(t, err, codes.InvalidArgument, "books")
+}
+
 func TestSearchPages(t *testing.T) {
 	client := serve(t)
 	var books []*catalogv1.Book

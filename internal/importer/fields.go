@@ -1,14 +1,18 @@
 package importer
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/text/language"
+
+	"github.com/octavo-books/octavo/internal/isbn"
 )
 
 // seriesMark is the end of a series' name in a title's brackets: "#", the
@@ -102,50 +106,35 @@ func parseISBN(s string) (string, error) {
 	if digits == "" {
 		return "", nil
 	}
-	wrong := fmt.Errorf("%q is not an ISBN", s)
-	for i, r := range digits {
-		last := i == len(digits)-1 && (r == 'X' || r == 'x') && len(digits) <= 10
-		if (r < '0' || r > '9') && !last {
-			return "", wrong
-		}
+	if n := len(digits); n >= 6 && n < 10 {
+		digits = strings.Repeat("0", 10-n) + digits
 	}
-	switch n := len(digits); {
-	case n == 13:
-		if check13(digits[:12]) != digits[12] {
-			return "", fmt.Errorf("%w: its check digit is wrong", wrong)
-		}
-		return digits, nil
-	case n >= 6 && n <= 10:
-		digits = strings.Repeat("0", 10-n) + strings.ToUpper(digits)
-		sum := 0
-		for i := range 10 {
-			d := int(digits[i] - '0')
-			if digits[i] == 'X' {
-				d = 10
-			}
-			sum += (10 - i) * d
-		}
-		if sum%11 != 0 {
-			return "", fmt.Errorf("%w: its check digit is wrong", wrong)
-		}
-		base := "978" + digits[:9]
-		return base + string(check13(base)), nil
+	number, err := isbn.Parse(digits)
+	switch {
+	case errors.Is(err, isbn.ErrCheck):
+		return "", fmt.Errorf("%q is not an ISBN: its check digit is wrong", s)
+	case err != nil:
+		return "", fmt.Errorf("%q is not an ISBN", s)
 	}
-	return "", wrong
+	return number, nil
 }
 
-// check13 is the check digit of the first twelve digits of an ISBN-13.
-func check13(digits string) byte {
-	sum := 0
-	for i := range 12 {
-		d := int(digits[i] - '0')
-		if i%2 == 1 {
-			d *= 3
+// parseISBNs reads a list of ISBNs, with the separators of other lists or with
+// commas. The reasons say which of it are none.
+func parseISBNs(s string) (numbers []string, reasons []error) {
+	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(",;|[]", r) }) {
+		number, err := parseISBN(text)
+		if err != nil {
+			reasons = append(reasons, err)
+		} else if number != "" && !slices.Contains(numbers, number) {
+			numbers = append(numbers, number)
 		}
-		sum += d
 	}
-	return byte('0' + (10-sum%10)%10)
+	return numbers[:min(len(numbers), maxISBNs)], reasons
 }
+
+// maxISBNs is how many ISBNs of a book the contract allows.
+const maxISBNs = 1000
 
 // parseLanguage reads a language's code of two or three letters, with a region
 // or without, and gives its BCP 47 tag: eng is en. Nothing at all is "".

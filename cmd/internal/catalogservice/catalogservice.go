@@ -25,6 +25,7 @@ var access = chassis.Access{
 	catalogv1.CatalogService_ListCategories_FullMethodName: {"marketplace", "octavo"},
 	catalogv1.CatalogService_SearchBooks_FullMethodName:    {"marketplace", "octavo"},
 	catalogv1.CatalogService_SuggestBooks_FullMethodName:   {"marketplace", "octavo"},
+	catalogv1.CatalogService_MatchBooks_FullMethodName:     {"marketplace", "octavo"},
 	catalogv1.CatalogService_WatchBooks_FullMethodName:     {"recommendations", "trainer", "octavo"},
 	catalogv1.CatalogService_SetPopularity_FullMethodName:  {"trainer", "octavo"},
 	catalogv1.CatalogService_ImportBooks_FullMethodName:    {"octavo"},

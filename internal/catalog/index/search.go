@@ -125,6 +125,20 @@ func (x *Index) Search(q Query) Answer {
 	return s.answer()
 }
 
+// Only answers with one book, as far as the filter lets it through, to a query
+// that is known to mean it.
+func (x *Index) Only(book int32, q Query) Answer {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	s := &search{}
+	s.begin(x, q)
+	if slot, ok := x.slots[book]; ok {
+		e := &x.books[slot]
+		s.take(e, Place{Class: exactTitle, Popularity: e.popularity, ID: e.id})
+	}
+	return s.answer()
+}
+
 // search is the work on one query. Its memory is used again.
 type search struct {
 	x       *Index

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"reflect"
 
 	"github.com/octavo-books/octavo/internal/catalog"
@@ -14,13 +15,15 @@ func books(rows []db.Book, err error) ([]catalog.Book, error) {
 	}
 	out := make([]catalog.Book, len(rows))
 	for i := range rows {
-		out[i] = fromRow(&rows[i])
+		if out[i], err = fromRow(&rows[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
-func fromRow(r *db.Book) catalog.Book {
-	return catalog.Book{
+func fromRow(r *db.Book) (catalog.Book, error) {
+	b := catalog.Book{
 		ID:             r.ID,
 		Title:          r.Title,
 		Authors:        r.Authors,
@@ -29,15 +32,23 @@ func fromRow(r *db.Book) catalog.Book {
 		Tags:           r.Tags,
 		Series:         r.Series,
 		SeriesPosition: r.SeriesPosition,
-		ISBN13:         r.Isbn13,
+		ISBNs:          r.Isbns,
 		Language:       r.Language,
 		Source:         r.Source,
 		SourceID:       r.SourceID,
 		Popularity:     r.Popularity,
 	}
+	if err := catalog.DecodeRecords(r.Joined, &b.Joined); err != nil {
+		return b, fmt.Errorf("read book %d: joined records: %w", r.ID, err)
+	}
+	return b, nil
 }
 
-func toRow(b *catalog.Book) db.Book {
+func toRow(b *catalog.Book) (db.Book, error) {
+	joined, err := catalog.EncodeRecords(b.Joined)
+	if err != nil {
+		return db.Book{}, err
+	}
 	return db.Book{
 		ID:               b.ID,
 		Title:            b.Title,
@@ -47,13 +58,14 @@ func toRow(b *catalog.Book) db.Book {
 		Tags:             list(b.Tags),
 		Series:           b.Series,
 		SeriesPosition:   b.SeriesPosition,
-		Isbn13:           b.ISBN13,
+		Isbns:            list(b.ISBNs),
+		Joined:           joined,
 		Language:         b.Language,
 		Source:           b.Source,
 		SourceID:         b.SourceID,
 		Popularity:       b.Popularity,
 		SourcePopularity: b.Popularity,
-	}
+	}, nil
 }
 
 // list is the items as an array. No array would be NULL.

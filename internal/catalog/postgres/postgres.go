@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -101,26 +102,30 @@ func (s *Store) Import(ctx context.Context, batch []catalog.Book) (catalog.Impor
 	return done, nil
 }
 
-type sourceKey struct{ source, id string }
-
 func importBooks(ctx context.Context, q *db.Queries, head int64, batch []catalog.Book) (catalog.Imported, error) {
 	done := catalog.Imported{IDs: make([]int32, len(batch)), Position: head}
-	known, err := knownBooks(ctx, q, batch)
+	known, rows, err := knownBooks(ctx, q, batch)
 	if err != nil {
 		return done, err
 	}
-	changed := make(map[sourceKey]bool)
+	var changed []int32 // since the last put, one or more times each
 	put := func() (err error) {
-		rows := make([]db.PutBookParams, 0, len(changed))
-		for key := range changed {
-			rows = append(rows, db.PutBookParams(known[key]))
+		slices.Sort(changed)
+		changed = slices.Compact(changed)
+		params := make([]db.PutBookParams, len(changed))
+		for i, id := range changed {
+			params[i] = db.PutBookParams(rows[id])
 		}
-		clear(changed)
-		q.PutBook(ctx, rows).Exec(func(_ int, failed error) {
+		q.PutBook(ctx, params).Exec(func(_ int, failed error) {
 			if err == nil {
 				err = failed
 			}
 		})
+		if err != nil {
+			return err
+		}
+		err = identify(ctx, q, rows, changed)
+		changed = changed[:0]
 		return err
 	}
 	wanted := make([]int32, len(batch))
@@ -132,15 +137,25 @@ func importBooks(ctx context.Context, q *db.Queries, head int64, batch []catalog
 		return done, err
 	}
 	for i := range batch {
-		row := toRow(&batch[i])
-		key := sourceKey{row.Source, row.SourceID}
-		if old, ok := known[key]; !ok {
+		b, there, leftOut := known.Join(batch[i])
+		for _, l := range leftOut {
+			l.Index = i
+			done.LeftOut = append(done.LeftOut, l)
+		}
+		if b.Source != batch[i].Source || b.SourceID != batch[i].SourceID {
+			done.Joined++
+		}
+		row, err := toRow(&b)
+		if err != nil {
+			return done, err
+		}
+		if !there {
 			if row.ID, err = choose.Choose(row.ID); err != nil {
 				return done, err
 			}
 			done.Created++
 		} else {
-			row.ID = old.ID
+			old := rows[row.ID]
 			if p := row.SourcePopularity; p == 0 || p == old.SourcePopularity {
 				row.Popularity, row.SourcePopularity = old.Popularity, old.SourcePopularity
 			}
@@ -151,31 +166,94 @@ func importBooks(ctx context.Context, q *db.Queries, head int64, batch []catalog
 			}
 			done.Updated++
 		}
-		done.IDs[i] = row.ID
 		done.Position++
 		row.Position = done.Position
-		known[key] = row
-		changed[key] = true
+		b.ID, done.IDs[i], rows[row.ID] = row.ID, row.ID, row
+		known.Put(b)
+		changed = append(changed, row.ID)
 	}
 	return done, put()
 }
 
-// knownBooks are the rows of those books of the batch that are there already.
-func knownBooks(ctx context.Context, q *db.Queries, batch []catalog.Book) (map[sourceKey]db.Book, error) {
+// knownBooks are the books that the batch may be about, and their rows by id.
+func knownBooks(ctx context.Context, q *db.Queries, batch []catalog.Book) (*catalog.Known, map[int32]db.Book, error) {
+	known, rows := &catalog.Known{}, make(map[int32]db.Book)
+	put := func(read []db.Book, err error) error {
+		for i := range read {
+			rows[read[i].ID] = read[i]
+			b, err := fromRow(&read[i])
+			if err != nil {
+				return err
+			}
+			known.Put(b)
+		}
+		return err
+	}
 	var keys db.BooksBySourceParams
+	var identifiers db.IdentifiedParams
 	for i := range batch {
-		keys.Sources = append(keys.Sources, batch[i].Source)
-		keys.SourceIds = append(keys.SourceIds, batch[i].SourceID)
+		b := &batch[i]
+		keys.Sources, keys.SourceIds = append(keys.Sources, b.Source), append(keys.SourceIds, b.SourceID)
+		record := catalog.RecordOf(b.Source, b.SourceID)
+		identifiers.Schemes, identifiers.Identifiers = append(identifiers.Schemes, record.Scheme), append(identifiers.Identifiers, record.Value)
+		for _, number := range b.ISBNs {
+			isbn := catalog.ISBN(number)
+			identifiers.Schemes, identifiers.Identifiers = append(identifiers.Schemes, isbn.Scheme), append(identifiers.Identifiers, isbn.Value)
+		}
 	}
-	rows, err := q.BooksBySource(ctx, keys)
+	if err := put(q.BooksBySource(ctx, keys)); err != nil {
+		return nil, nil, fmt.Errorf("find the books that are there: %w", err)
+	}
+	identified, err := q.Identified(ctx, identifiers)
 	if err != nil {
-		return nil, fmt.Errorf("find the books that are there: %w", err)
+		return nil, nil, fmt.Errorf("find what the books are known by: %w", err)
 	}
-	known := make(map[sourceKey]db.Book, len(batch))
+	var others []int32
+	for _, i := range identified {
+		if !known.Has(i.BookID) {
+			others = append(others, i.BookID)
+		}
+	}
+	if err := put(q.BooksByID(ctx, others)); err != nil {
+		return nil, nil, fmt.Errorf("find the books with the same ISBNs: %w", err)
+	}
+	return known, rows, nil
+}
+
+// identify keeps what the books are known by now. What one of them has lost,
+// another may have got.
+func identify(ctx context.Context, q *db.Queries, rows map[int32]db.Book, ids []int32) error {
+	if err := q.ForgetIdentifiers(ctx, ids); err != nil {
+		return fmt.Errorf("forget what books were known by: %w", err)
+	}
+	var keep db.KeepIdentifiersParams
+	for _, id := range ids {
+		row := rows[id]
+		b, err := fromRow(&row)
+		if err != nil {
+			return err
+		}
+		for _, i := range b.Identifiers() {
+			keep.Schemes, keep.Identifiers, keep.Ids = append(keep.Schemes, i.Scheme), append(keep.Identifiers, i.Value), append(keep.Ids, id)
+		}
+	}
+	if err := q.KeepIdentifiers(ctx, keep); err != nil {
+		return fmt.Errorf("keep what books are known by: %w", err)
+	}
+	return nil
+}
+
+// ByISBN implements catalog.Store.
+func (s *Store) ByISBN(ctx context.Context, isbns []string) (map[string]int32, error) {
+	rows, err := s.read.BooksByISBN(ctx, isbns)
+	if err != nil {
+		return nil, postgresdb.Wrap(err, "find books by ISBN")
+	}
+	found := make(map[string]int32, len(rows))
 	for _, r := range rows {
-		known[sourceKey{r.Source, r.SourceID}] = r
+		found[r.Value] = r.BookID
 	}
-	return known, nil
+	return found, nil
 }
 
 // SetPopularity implements catalog.Store.

@@ -5,6 +5,17 @@ SELECT * FROM books WHERE id = ANY(@ids::integer[]);
 SELECT * FROM books
 WHERE (source, source_id) IN (SELECT unnest(@sources::text[]), unnest(@source_ids::text[]));
 
+-- name: Identified :many
+SELECT * FROM identifiers
+WHERE (scheme, value) IN (SELECT unnest(@schemes::text[]), unnest(@identifiers::text[]));
+
+-- name: ForgetIdentifiers :exec
+DELETE FROM identifiers WHERE book_id = ANY(@ids::integer[]);
+
+-- name: KeepIdentifiers :exec
+INSERT INTO identifiers (scheme, value, book_id)
+SELECT unnest(@schemes::text[]), unnest(@identifiers::text[]), unnest(@ids::integer[]);
+
 -- name: ListBooks :many
 SELECT * FROM books
 WHERE popularity <= @popularity AND (popularity < @popularity OR id > @id)
@@ -39,16 +50,20 @@ SELECT coalesce((
 
 -- name: PutBook :batchexec
 INSERT INTO books (
-    id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    id, title, authors, category, year, tags, series, series_position, language,
+    source, source_id, popularity, source_popularity, position, isbns, joined
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO UPDATE SET
     title = excluded.title, authors = excluded.authors, category = excluded.category, year = excluded.year,
     tags = excluded.tags, series = excluded.series, series_position = excluded.series_position,
-    isbn13 = excluded.isbn13, language = excluded.language, popularity = excluded.popularity,
-    source_popularity = excluded.source_popularity, position = excluded.position;
+    language = excluded.language, popularity = excluded.popularity,
+    source_popularity = excluded.source_popularity, position = excluded.position,
+    isbns = excluded.isbns, joined = excluded.joined;
 
 -- name: SetPopularity :exec
 UPDATE books SET popularity = told.popularity
 FROM (SELECT unnest(@ids::integer[]) AS id, unnest(@popularity::bigint[]) AS popularity) AS told
 WHERE books.id = told.id AND books.popularity <> told.popularity;
+
+-- name: BooksByISBN :many
+SELECT value, book_id FROM identifiers WHERE scheme = 'isbn' AND value = ANY(@isbns::text[]);

@@ -4,6 +4,18 @@ SELECT * FROM books WHERE id IN (sqlc.slice('ids'));
 -- name: BookBySource :one
 SELECT * FROM books WHERE source = ? AND source_id = ?;
 
+-- name: BookByID :one
+SELECT * FROM books WHERE id = ?;
+
+-- name: BookByIdentifier :one
+SELECT book_id FROM identifiers WHERE scheme = ? AND value = ?;
+
+-- name: ForgetIdentifiers :exec
+DELETE FROM identifiers WHERE book_id = ?;
+
+-- name: KeepIdentifier :exec
+INSERT INTO identifiers (scheme, value, book_id) VALUES (?, ?, ?);
+
 -- name: ListBooks :many
 SELECT * FROM books
 WHERE popularity <= sqlc.arg(popularity) AND (popularity < sqlc.arg(popularity) OR id > sqlc.arg(id))
@@ -42,15 +54,18 @@ SELECT CAST(count(*) AS INTEGER) FROM books WHERE id = ?;
 
 -- name: InsertBook :exec
 INSERT INTO books (
-    id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    id, title, authors, category, year, tags, series, series_position, language,
+    source, source_id, popularity, source_popularity, position, isbns, joined
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: UpdateBook :exec
 UPDATE books SET
-    title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?, isbn13 = ?,
-    language = ?, popularity = ?, source_popularity = ?, position = ?
+    title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?,
+    language = ?, popularity = ?, source_popularity = ?, position = ?, isbns = ?, joined = ?
 WHERE id = ?;
 
 -- name: SetPopularity :exec
 UPDATE books SET popularity = sqlc.arg(popularity) WHERE id = sqlc.arg(id) AND popularity <> sqlc.arg(popularity);
+
+-- name: BooksByISBN :many
+SELECT value, book_id FROM identifiers WHERE scheme = 'isbn' AND value IN (sqlc.slice('isbns'));

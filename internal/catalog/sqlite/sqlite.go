@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/octavo-books/octavo/fault"
@@ -129,14 +130,25 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 	for _, b := range batch {
 		choose.Reserve(b.ID)
 	}
+	known, rows, err := knownBooks(ctx, q, batch)
+	if err != nil {
+		return done, err
+	}
+	changed := make(map[int32]catalog.Book)
 	for i := range batch {
-		row, err := toRow(&batch[i])
+		b, there, leftOut := known.Join(batch[i])
+		for _, l := range leftOut {
+			l.Index = i
+			done.LeftOut = append(done.LeftOut, l)
+		}
+		if b.Source != batch[i].Source || b.SourceID != batch[i].SourceID {
+			done.Joined++
+		}
+		row, err := toRow(&b)
 		if err != nil {
 			return done, err
 		}
-		old, err := q.BookBySource(ctx, db.BookBySourceParams{Source: row.Source, SourceID: row.SourceID})
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
+		if !there {
 			if row.ID, err = choose.Choose(row.ID); err != nil {
 				return done, err
 			}
@@ -146,17 +158,16 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 				return done, err
 			}
 			done.Created++
-		case err != nil:
-			return done, err
-		default:
-			row.ID = old.ID
+		} else {
+			old := rows[row.ID]
 			if p := row.SourcePopularity; p == 0 || p == old.SourcePopularity {
 				row.Popularity, row.SourcePopularity = old.Popularity, old.SourcePopularity
 			}
+			done.IDs[i] = row.ID
 			row.Position = old.Position
 			if row == old {
 				done.Unchanged++
-				break
+				continue
 			}
 			done.Position++
 			row.Position = done.Position
@@ -165,10 +176,92 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 			}
 			done.Updated++
 		}
-		done.IDs[i] = row.ID
+		b.ID, done.IDs[i], rows[row.ID] = row.ID, row.ID, row
+		known.Put(b)
+		changed[b.ID] = b
 	}
-	return done, nil
+	return done, identify(ctx, q, changed)
 }
+
+// knownBooks are the books that the batch may be about, and their rows by id.
+func knownBooks(ctx context.Context, q *db.Queries, batch []catalog.Book) (*catalog.Known, map[int32]db.Book, error) {
+	known, rows := &catalog.Known{}, make(map[int32]db.Book)
+	put := func(row db.Book, err error) error {
+		if err != nil {
+			return err
+		}
+		b, err := fromRow(&row)
+		if err != nil {
+			return fmt.Errorf("read book %d: %w", row.ID, err)
+		}
+		rows[row.ID] = row
+		known.Put(b)
+		return nil
+	}
+	for i := range batch {
+		b := &batch[i]
+		identifiers := make([]catalog.Identifier, 0, 1+len(b.ISBNs))
+		err := put(q.BookBySource(ctx, db.BookBySourceParams{Source: b.Source, SourceID: b.SourceID}))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			identifiers = append(identifiers, catalog.RecordOf(b.Source, b.SourceID))
+		case err != nil:
+			return nil, nil, err
+		}
+		for _, number := range b.ISBNs {
+			identifiers = append(identifiers, catalog.ISBN(number))
+		}
+		for _, identifier := range identifiers {
+			id, err := q.BookByIdentifier(ctx, db.BookByIdentifierParams(identifier))
+			if errors.Is(err, sql.ErrNoRows) || err == nil && known.Has(id) {
+				continue
+			}
+			if err == nil {
+				err = put(q.BookByID(ctx, id))
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return known, rows, nil
+}
+
+// identify keeps what the books are known by now. What one of them has lost,
+// another may have got.
+func identify(ctx context.Context, q *db.Queries, books map[int32]catalog.Book) error {
+	for id := range books {
+		if err := q.ForgetIdentifiers(ctx, id); err != nil {
+			return err
+		}
+	}
+	for id, b := range books {
+		for _, i := range b.Identifiers() {
+			if err := q.KeepIdentifier(ctx, db.KeepIdentifierParams{Scheme: i.Scheme, Value: i.Value, BookID: id}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ByISBN implements catalog.Store.
+func (s *Store) ByISBN(ctx context.Context, isbns []string) (map[string]int32, error) {
+	found := make(map[string]int32)
+	for part := range slices.Chunk(isbns, isbnsPerQuery) {
+		rows, err := s.read.BooksByISBN(ctx, part)
+		if err != nil {
+			return nil, sqlitedb.Wrap(err, "find books by ISBN")
+		}
+		for _, r := range rows {
+			found[r.Value] = r.BookID
+		}
+	}
+	return found, nil
+}
+
+// isbnsPerQuery is below SQLite's limit of 32,766 parameters.
+const isbnsPerQuery = 10_000
 
 // SetPopularity implements catalog.Store.
 func (s *Store) SetPopularity(ctx context.Context, entries []catalog.Popularity) error {
@@ -228,7 +321,6 @@ func fromRow(r *db.Book) (catalog.Book, error) {
 		Year:           int32(r.Year),
 		Series:         r.Series,
 		SeriesPosition: float32(r.SeriesPosition),
-		ISBN13:         r.Isbn13,
 		Language:       r.Language,
 		Source:         r.Source,
 		SourceID:       r.SourceID,
@@ -239,6 +331,12 @@ func fromRow(r *db.Book) (catalog.Book, error) {
 	}
 	if err := json.Unmarshal([]byte(r.Tags), &b.Tags); err != nil {
 		return b, fmt.Errorf("tags: %w", err)
+	}
+	if err := json.Unmarshal([]byte(r.Isbns), &b.ISBNs); err != nil {
+		return b, fmt.Errorf("ISBNs: %w", err)
+	}
+	if err := catalog.DecodeRecords(r.Joined, &b.Joined); err != nil {
+		return b, fmt.Errorf("joined records: %w", err)
 	}
 	return b, nil
 }
@@ -252,6 +350,14 @@ func toRow(b *catalog.Book) (db.Book, error) {
 	if err != nil {
 		return db.Book{}, err
 	}
+	isbns, err := list(b.ISBNs)
+	if err != nil {
+		return db.Book{}, err
+	}
+	joined, err := catalog.EncodeRecords(b.Joined)
+	if err != nil {
+		return db.Book{}, err
+	}
 	return db.Book{
 		ID:               b.ID,
 		Title:            b.Title,
@@ -261,7 +367,8 @@ func toRow(b *catalog.Book) (db.Book, error) {
 		Tags:             tags,
 		Series:           b.Series,
 		SeriesPosition:   float64(b.SeriesPosition),
-		Isbn13:           b.ISBN13,
+		Isbns:            isbns,
+		Joined:           joined,
 		Language:         b.Language,
 		Source:           b.Source,
 		SourceID:         b.SourceID,
@@ -279,7 +386,8 @@ func update(r db.Book) db.UpdateBookParams {
 		Tags:             r.Tags,
 		Series:           r.Series,
 		SeriesPosition:   r.SeriesPosition,
-		Isbn13:           r.Isbn13,
+		Isbns:            r.Isbns,
+		Joined:           r.Joined,
 		Language:         r.Language,
 		Popularity:       r.Popularity,
 		SourcePopularity: r.SourcePopularity,

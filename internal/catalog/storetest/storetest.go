@@ -25,6 +25,8 @@ func Run(t *testing.T, open func(t *testing.T) catalog.Store) {
 		"import again":         testImportAgain,
 		"import twice at once": testImportTwiceAtOnce,
 		"import popularity":    testImportPopularity,
+		"import ISBNs":         testImportISBNs,
+		"ISBNs that move":      testISBNsMove,
 		"ids":                  testIDs,
 		"list":                 testList,
 		"categories":           testCategories,
@@ -78,10 +80,10 @@ func equal[T any](t *testing.T, what string, got, want T) {
 func testBooks(t *testing.T, s catalog.Store) {
 	full := catalog.Book{
 		ID: 3, Title: `The "Odyssey" <of> 100% & O'Neil`, Authors: []string{"Homer", "Émile \\ Zola"}, Category: 17, Year: -700,
-		Tags: []string{"epic", "sea"}, Series: "Epics", SeriesPosition: 2.5, ISBN13: "9780140268867", Language: "grc",
+		Tags: []string{"epic", "sea"}, Series: "Epics", SeriesPosition: 2.5, ISBNs: []string{"9780140268867", "9780374525743"}, Language: "grc",
 		Source: "test", SourceID: "odyssey", Popularity: 1 << 40,
 	}
-	bare := catalog.Book{ID: 4, Title: "Anonymous", Authors: []string{}, Tags: []string{}, Source: "test", SourceID: "bare"}
+	bare := catalog.Book{ID: 4, Title: "Anonymous", Authors: []string{}, Tags: []string{}, ISBNs: []string{}, Source: "test", SourceID: "bare"}
 	equal(t, "Import", importBooks(t, s, full, bare), catalog.Imported{IDs: []int32{3, 4}, Created: 2, Position: 2})
 	equal(t, "books", get(t, s, 4, 3, 99, 3), []catalog.Book{full, bare})
 	equal(t, "no ids", len(get(t, s)), 0)
@@ -124,6 +126,87 @@ func testImportPopularity(t *testing.T, s catalog.Store) {
 		equal(t, fmt.Sprintf("popularity after %d was imported", c.sent), get(t, s, id)[0].Popularity, c.want)
 		equal(t, "unchanged", done.Unchanged == 1, c.want == 7)
 	}
+}
+
+const (
+	isbnA = "9780441172719"
+	isbnB = "9780340960196"
+	isbnC = "9780593099322"
+)
+
+// Records of several sources are of one book when they have an ISBN in common,
+// and their titles agree.
+func testImportISBNs(t *testing.T, s catalog.Store) {
+	record := func(source, title string, isbns ...string) catalog.Book {
+		return catalog.Book{Title: title, Authors: []string{"Frank Herbert"}, Tags: []string{}, Source: source, SourceID: "1", ISBNs: isbns}
+	}
+	byISBN := func(what string, want map[string]int32) {
+		t.Helper()
+		got, err := s.ByISBN(t.Context(), []string{isbnA, isbnB, isbnC, "9780000000002"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, what, got, want)
+	}
+	id := importBooks(t, s, record("shop", "Dune", isbnA)).IDs[0]
+	dune := record("shop", "Dune", isbnA)
+	dune.ID = id
+	equal(t, "an own record", get(t, s, id), []catalog.Book{dune})
+
+	done := importBooks(t, s, record("publisher", "Dune (Dune, #1)", isbnB, isbnA))
+	equal(t, "a joined record", done, catalog.Imported{IDs: []int32{id}, Updated: 1, Joined: 1, Position: 2, LeftOut: nil})
+	dune.Joined = []catalog.Record{{Source: "publisher", SourceID: "1", ISBNs: []string{isbnB, isbnA}}}
+	equal(t, "its book", get(t, s, id), []catalog.Book{dune})
+	byISBN("both ISBNs", map[string]int32{isbnA: id, isbnB: id})
+
+	done = importBooks(t, s, record("publisher", "Dune (Dune, #1)", isbnB, isbnA))
+	equal(t, "joined again", done, catalog.Imported{IDs: []int32{id}, Unchanged: 1, Joined: 1, Position: 2})
+	equal(t, "the own record again", importBooks(t, s, record("shop", "Dune", isbnA)).Unchanged, 1)
+
+	// The record stays joined whatever becomes of its title and ISBNs.
+	done = importBooks(t, s, record("publisher", "Another title", isbnC))
+	equal(t, "a joined record changed", done, catalog.Imported{IDs: []int32{id}, Updated: 1, Joined: 1, Position: 3})
+	byISBN("what it has now", map[string]int32{isbnA: id, isbnC: id})
+
+	done = importBooks(t, s, record("third", "Emma", isbnA, isbnB))
+	emma := done.IDs[0]
+	equal(t, "another title", done, catalog.Imported{
+		IDs: []int32{emma}, Created: 1, Position: 4, LeftOut: []catalog.LeftOut{{ISBN: isbnA, HeldBy: id}},
+	})
+	if emma == id {
+		t.Error("Emma is Dune")
+	}
+	other := record("fourth", "Dune", isbnA)
+	other.Authors = []string{"Jane Austen"}
+	equal(t, "another author", importBooks(t, s, other).Created, 1)
+	byISBN("who has them", map[string]int32{isbnA: id, isbnB: emma, isbnC: id})
+	equal(t, "no ISBNs", len(must(s.ByISBN(t.Context(), nil))), 0)
+}
+
+// In one import an ISBN may go from one book to another, and a record be joined
+// to one that came just before.
+func testISBNsMove(t *testing.T, s catalog.Store) {
+	with := func(b catalog.Book, isbns ...string) catalog.Book {
+		b.ISBNs = isbns
+		return b
+	}
+	ids := importBooks(t, s, with(book(1), isbnA, isbnB), with(book(2))).IDs
+	done := importBooks(t, s, with(book(1), isbnA), with(book(2), isbnB))
+	equal(t, "updated", done.Updated, 2)
+	equal(t, "the ISBN that moved", must(s.ByISBN(t.Context(), []string{isbnA, isbnB})), map[string]int32{isbnA: ids[0], isbnB: ids[1]})
+
+	again := with(book(3), isbnC)
+	again.Source = "another"
+	done = importBooks(t, s, with(book(3), isbnC), again)
+	equal(t, "counts", []int32{done.Created, done.Updated, done.Joined}, []int32{1, 1, 1})
+	equal(t, "ids", done.IDs[1], done.IDs[0])
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func testIDs(t *testing.T, s catalog.Store) {

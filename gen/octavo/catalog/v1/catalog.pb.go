@@ -215,7 +215,115 @@ func (x SuggestBooksResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SuggestBooksResponse_Kind.Descriptor instead.
 func (SuggestBooksResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12, 0}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13, 0}
+}
+
+type MatchBooksResponse_Basis int32
+
+const (
+	MatchBooksResponse_BASIS_UNSPECIFIED      MatchBooksResponse_Basis = 0 // not matched
+	MatchBooksResponse_BASIS_ISBN             MatchBooksResponse_Basis = 1
+	MatchBooksResponse_BASIS_TITLE_AND_AUTHOR MatchBooksResponse_Basis = 2
+)
+
+// Enum value maps for MatchBooksResponse_Basis.
+var (
+	MatchBooksResponse_Basis_name = map[int32]string{
+		0: "BASIS_UNSPECIFIED",
+		1: "BASIS_ISBN",
+		2: "BASIS_TITLE_AND_AUTHOR",
+	}
+	MatchBooksResponse_Basis_value = map[string]int32{
+		"BASIS_UNSPECIFIED":      0,
+		"BASIS_ISBN":             1,
+		"BASIS_TITLE_AND_AUTHOR": 2,
+	}
+)
+
+func (x MatchBooksResponse_Basis) Enum() *MatchBooksResponse_Basis {
+	p := new(MatchBooksResponse_Basis)
+	*p = x
+	return p
+}
+
+func (x MatchBooksResponse_Basis) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MatchBooksResponse_Basis) Descriptor() protoreflect.EnumDescriptor {
+	return file_octavo_catalog_v1_catalog_proto_enumTypes[2].Descriptor()
+}
+
+func (MatchBooksResponse_Basis) Type() protoreflect.EnumType {
+	return &file_octavo_catalog_v1_catalog_proto_enumTypes[2]
+}
+
+func (x MatchBooksResponse_Basis) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MatchBooksResponse_Basis.Descriptor instead.
+func (MatchBooksResponse_Basis) EnumDescriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15, 0}
+}
+
+type MatchBooksResponse_Reason int32
+
+const (
+	MatchBooksResponse_REASON_UNSPECIFIED MatchBooksResponse_Reason = 0 // matched
+	// There is no such title, nor ISBN.
+	MatchBooksResponse_REASON_UNKNOWN MatchBooksResponse_Reason = 1
+	// The title is there, by others or by nobody known.
+	MatchBooksResponse_REASON_OTHER_AUTHOR MatchBooksResponse_Reason = 2
+	// Several books fit equally well.
+	MatchBooksResponse_REASON_AMBIGUOUS MatchBooksResponse_Reason = 3
+	// Neither an ISBN, nor a title together with an author, is given.
+	MatchBooksResponse_REASON_INCOMPLETE MatchBooksResponse_Reason = 4
+)
+
+// Enum value maps for MatchBooksResponse_Reason.
+var (
+	MatchBooksResponse_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "REASON_UNKNOWN",
+		2: "REASON_OTHER_AUTHOR",
+		3: "REASON_AMBIGUOUS",
+		4: "REASON_INCOMPLETE",
+	}
+	MatchBooksResponse_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED":  0,
+		"REASON_UNKNOWN":      1,
+		"REASON_OTHER_AUTHOR": 2,
+		"REASON_AMBIGUOUS":    3,
+		"REASON_INCOMPLETE":   4,
+	}
+)
+
+func (x MatchBooksResponse_Reason) Enum() *MatchBooksResponse_Reason {
+	p := new(MatchBooksResponse_Reason)
+	*p = x
+	return p
+}
+
+func (x MatchBooksResponse_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MatchBooksResponse_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_octavo_catalog_v1_catalog_proto_enumTypes[3].Descriptor()
+}
+
+func (MatchBooksResponse_Reason) Type() protoreflect.EnumType {
+	return &file_octavo_catalog_v1_catalog_proto_enumTypes[3]
+}
+
+func (x MatchBooksResponse_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MatchBooksResponse_Reason.Descriptor instead.
+func (MatchBooksResponse_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15, 1}
 }
 
 // One work, whatever its editions.
@@ -236,7 +344,7 @@ type Book struct {
 	Series string `protobuf:"bytes,7,opt,name=series,proto3" json:"series,omitempty"`
 	// Place in the series, from 1; 0 when not known. Novellas have fractions.
 	SeriesPosition float32 `protobuf:"fixed32,8,opt,name=series_position,json=seriesPosition,proto3" json:"series_position,omitempty"`
-	// Thirteen digits, or empty.
+	// Thirteen digits, or empty. The first of isbns.
 	Isbn13 string `protobuf:"bytes,9,opt,name=isbn13,proto3" json:"isbn13,omitempty"`
 	// BCP 47 tag such as "en", or empty.
 	Language string `protobuf:"bytes,10,opt,name=language,proto3" json:"language,omitempty"`
@@ -246,7 +354,13 @@ type Book struct {
 	SourceId string `protobuf:"bytes,12,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
 	// How many readers the book has had, as far as its source or the last
 	// training knew. Orders best sellers. Not part of the feed.
-	Popularity    int64 `protobuf:"varint,13,opt,name=popularity,proto3" json:"popularity,omitempty"`
+	Popularity int64 `protobuf:"varint,13,opt,name=popularity,proto3" json:"popularity,omitempty"`
+	// Those of all editions, of thirteen digits each; ImportBooks takes them with
+	// ten, too. An ISBN belongs to one book.
+	Isbns []string `protobuf:"bytes,14,rep,name=isbns,proto3" json:"isbns,omitempty"`
+	// Further records of the same book, which ImportBooks has joined to it by an
+	// ISBN. Set by the catalogue alone.
+	Joined        []*RecordKey `protobuf:"bytes,15,rep,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +486,73 @@ func (x *Book) GetPopularity() int64 {
 	return 0
 }
 
+func (x *Book) GetIsbns() []string {
+	if x != nil {
+		return x.Isbns
+	}
+	return nil
+}
+
+func (x *Book) GetJoined() []*RecordKey {
+	if x != nil {
+		return x.Joined
+	}
+	return nil
+}
+
+// The name of a record, for ever.
+type RecordKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	SourceId      string                 `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordKey) Reset() {
+	*x = RecordKey{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordKey) ProtoMessage() {}
+
+func (x *RecordKey) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordKey.ProtoReflect.Descriptor instead.
+func (*RecordKey) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RecordKey) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *RecordKey) GetSourceId() string {
+	if x != nil {
+		return x.SourceId
+	}
+	return ""
+}
+
 type GetBookRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -381,7 +562,7 @@ type GetBookRequest struct {
 
 func (x *GetBookRequest) Reset() {
 	*x = GetBookRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[1]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +574,7 @@ func (x *GetBookRequest) String() string {
 func (*GetBookRequest) ProtoMessage() {}
 
 func (x *GetBookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[1]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +587,7 @@ func (x *GetBookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBookRequest.ProtoReflect.Descriptor instead.
 func (*GetBookRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{1}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GetBookRequest) GetId() int32 {
@@ -425,7 +606,7 @@ type GetBookResponse struct {
 
 func (x *GetBookResponse) Reset() {
 	*x = GetBookResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[2]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +618,7 @@ func (x *GetBookResponse) String() string {
 func (*GetBookResponse) ProtoMessage() {}
 
 func (x *GetBookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[2]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +631,7 @@ func (x *GetBookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBookResponse.ProtoReflect.Descriptor instead.
 func (*GetBookResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{2}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetBookResponse) GetBook() *Book {
@@ -469,7 +650,7 @@ type BatchGetBooksRequest struct {
 
 func (x *BatchGetBooksRequest) Reset() {
 	*x = BatchGetBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[3]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +662,7 @@ func (x *BatchGetBooksRequest) String() string {
 func (*BatchGetBooksRequest) ProtoMessage() {}
 
 func (x *BatchGetBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[3]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +675,7 @@ func (x *BatchGetBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetBooksRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{3}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BatchGetBooksRequest) GetIds() []int32 {
@@ -514,7 +695,7 @@ type BatchGetBooksResponse struct {
 
 func (x *BatchGetBooksResponse) Reset() {
 	*x = BatchGetBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[4]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +707,7 @@ func (x *BatchGetBooksResponse) String() string {
 func (*BatchGetBooksResponse) ProtoMessage() {}
 
 func (x *BatchGetBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[4]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +720,7 @@ func (x *BatchGetBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetBooksResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{4}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BatchGetBooksResponse) GetBooks() []*Book {
@@ -563,7 +744,7 @@ type ListBooksRequest struct {
 
 func (x *ListBooksRequest) Reset() {
 	*x = ListBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[5]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +756,7 @@ func (x *ListBooksRequest) String() string {
 func (*ListBooksRequest) ProtoMessage() {}
 
 func (x *ListBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[5]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,7 +769,7 @@ func (x *ListBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBooksRequest.ProtoReflect.Descriptor instead.
 func (*ListBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{5}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListBooksRequest) GetCategory() Category {
@@ -624,7 +805,7 @@ type ListBooksResponse struct {
 
 func (x *ListBooksResponse) Reset() {
 	*x = ListBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[6]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +817,7 @@ func (x *ListBooksResponse) String() string {
 func (*ListBooksResponse) ProtoMessage() {}
 
 func (x *ListBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[6]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +830,7 @@ func (x *ListBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBooksResponse.ProtoReflect.Descriptor instead.
 func (*ListBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListBooksResponse) GetBooks() []*Book {
@@ -674,7 +855,7 @@ type ListCategoriesRequest struct {
 
 func (x *ListCategoriesRequest) Reset() {
 	*x = ListCategoriesRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[7]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +867,7 @@ func (x *ListCategoriesRequest) String() string {
 func (*ListCategoriesRequest) ProtoMessage() {}
 
 func (x *ListCategoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[7]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +880,7 @@ func (x *ListCategoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListCategoriesRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 type ListCategoriesResponse struct {
@@ -712,7 +893,7 @@ type ListCategoriesResponse struct {
 
 func (x *ListCategoriesResponse) Reset() {
 	*x = ListCategoriesResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[8]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +905,7 @@ func (x *ListCategoriesResponse) String() string {
 func (*ListCategoriesResponse) ProtoMessage() {}
 
 func (x *ListCategoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[8]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +918,7 @@ func (x *ListCategoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListCategoriesResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{8}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListCategoriesResponse) GetCategories() []*ListCategoriesResponse_Entry {
@@ -773,7 +954,7 @@ type SearchBooksRequest struct {
 
 func (x *SearchBooksRequest) Reset() {
 	*x = SearchBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[9]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +966,7 @@ func (x *SearchBooksRequest) String() string {
 func (*SearchBooksRequest) ProtoMessage() {}
 
 func (x *SearchBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[9]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +979,7 @@ func (x *SearchBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchBooksRequest.ProtoReflect.Descriptor instead.
 func (*SearchBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SearchBooksRequest) GetQuery() string {
@@ -873,7 +1054,7 @@ type SearchBooksResponse struct {
 
 func (x *SearchBooksResponse) Reset() {
 	*x = SearchBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1066,7 @@ func (x *SearchBooksResponse) String() string {
 func (*SearchBooksResponse) ProtoMessage() {}
 
 func (x *SearchBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1079,7 @@ func (x *SearchBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchBooksResponse.ProtoReflect.Descriptor instead.
 func (*SearchBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SearchBooksResponse) GetBooks() []*Book {
@@ -963,7 +1144,7 @@ type SuggestBooksRequest struct {
 
 func (x *SuggestBooksRequest) Reset() {
 	*x = SuggestBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1156,7 @@ func (x *SuggestBooksRequest) String() string {
 func (*SuggestBooksRequest) ProtoMessage() {}
 
 func (x *SuggestBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1169,7 @@ func (x *SuggestBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuggestBooksRequest.ProtoReflect.Descriptor instead.
 func (*SuggestBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SuggestBooksRequest) GetQuery() string {
@@ -1015,7 +1196,7 @@ type SuggestBooksResponse struct {
 
 func (x *SuggestBooksResponse) Reset() {
 	*x = SuggestBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1208,7 @@ func (x *SuggestBooksResponse) String() string {
 func (*SuggestBooksResponse) ProtoMessage() {}
 
 func (x *SuggestBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1221,7 @@ func (x *SuggestBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuggestBooksResponse.ProtoReflect.Descriptor instead.
 func (*SuggestBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SuggestBooksResponse) GetSuggestions() []*SuggestBooksResponse_Suggestion {
@@ -1050,11 +1231,102 @@ func (x *SuggestBooksResponse) GetSuggestions() []*SuggestBooksResponse_Suggesti
 	return nil
 }
 
+type MatchBooksRequest struct {
+	state         protoimpl.MessageState      `protogen:"open.v1"`
+	Books         []*MatchBooksRequest_Wanted `protobuf:"bytes,1,rep,name=books,proto3" json:"books,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchBooksRequest) Reset() {
+	*x = MatchBooksRequest{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchBooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchBooksRequest) ProtoMessage() {}
+
+func (x *MatchBooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchBooksRequest.ProtoReflect.Descriptor instead.
+func (*MatchBooksRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *MatchBooksRequest) GetBooks() []*MatchBooksRequest_Wanted {
+	if x != nil {
+		return x.Books
+	}
+	return nil
+}
+
+type MatchBooksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each book wanted, in order.
+	Matches       []*MatchBooksResponse_Match `protobuf:"bytes,1,rep,name=matches,proto3" json:"matches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchBooksResponse) Reset() {
+	*x = MatchBooksResponse{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchBooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchBooksResponse) ProtoMessage() {}
+
+func (x *MatchBooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchBooksResponse.ProtoReflect.Descriptor instead.
+func (*MatchBooksResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MatchBooksResponse) GetMatches() []*MatchBooksResponse_Match {
+	if x != nil {
+		return x.Matches
+	}
+	return nil
+}
+
 type ImportBooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Each needs source and source_id. A book whose (source, source_id) is there
 	// already is updated in place and keeps its id. A given id is taken when it
-	// is free, otherwise another is chosen.
+	// is free, otherwise another is chosen. A new record with an ISBN of a book of
+	// the same title, whose authors do not contradict it, is joined to that book,
+	// which gets its ISBNs and nothing else.
 	Books         []*Book `protobuf:"bytes,1,rep,name=books,proto3" json:"books,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1062,7 +1334,7 @@ type ImportBooksRequest struct {
 
 func (x *ImportBooksRequest) Reset() {
 	*x = ImportBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1346,7 @@ func (x *ImportBooksRequest) String() string {
 func (*ImportBooksRequest) ProtoMessage() {}
 
 func (x *ImportBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1359,7 @@ func (x *ImportBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBooksRequest.ProtoReflect.Descriptor instead.
 func (*ImportBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ImportBooksRequest) GetBooks() []*Book {
@@ -1106,14 +1378,18 @@ type ImportBooksResponse struct {
 	// Books sent again exactly as they were.
 	Unchanged int32 `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// The feed position at which all of them can be seen.
-	Position      int64 `protobuf:"varint,5,opt,name=position,proto3" json:"position,omitempty"`
+	Position int64 `protobuf:"varint,5,opt,name=position,proto3" json:"position,omitempty"`
+	// In the order of the books.
+	LeftOut []*ImportBooksResponse_LeftOut `protobuf:"bytes,6,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// How many of the books sent are joined to the book of another record.
+	Joined        int32 `protobuf:"varint,7,opt,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportBooksResponse) Reset() {
 	*x = ImportBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1401,7 @@ func (x *ImportBooksResponse) String() string {
 func (*ImportBooksResponse) ProtoMessage() {}
 
 func (x *ImportBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1414,7 @@ func (x *ImportBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBooksResponse.ProtoReflect.Descriptor instead.
 func (*ImportBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ImportBooksResponse) GetIds() []int32 {
@@ -1176,6 +1452,20 @@ func (x *ImportBooksResponse) GetPosition() int64 {
 	return 0
 }
 
+func (x *ImportBooksResponse) GetLeftOut() []*ImportBooksResponse_LeftOut {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+func (x *ImportBooksResponse) GetJoined() int32 {
+	if x != nil {
+		return x.Joined
+	}
+	return 0
+}
+
 type SetPopularityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Books that do not exist are ignored.
@@ -1186,7 +1476,7 @@ type SetPopularityRequest struct {
 
 func (x *SetPopularityRequest) Reset() {
 	*x = SetPopularityRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1488,7 @@ func (x *SetPopularityRequest) String() string {
 func (*SetPopularityRequest) ProtoMessage() {}
 
 func (x *SetPopularityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[15]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1501,7 @@ func (x *SetPopularityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPopularityRequest.ProtoReflect.Descriptor instead.
 func (*SetPopularityRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetPopularityRequest) GetEntries() []*SetPopularityRequest_Entry {
@@ -1229,7 +1519,7 @@ type SetPopularityResponse struct {
 
 func (x *SetPopularityResponse) Reset() {
 	*x = SetPopularityResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1531,7 @@ func (x *SetPopularityResponse) String() string {
 func (*SetPopularityResponse) ProtoMessage() {}
 
 func (x *SetPopularityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[16]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1544,7 @@ func (x *SetPopularityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPopularityResponse.ProtoReflect.Descriptor instead.
 func (*SetPopularityResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 type WatchBooksRequest struct {
@@ -1267,7 +1557,7 @@ type WatchBooksRequest struct {
 
 func (x *WatchBooksRequest) Reset() {
 	*x = WatchBooksRequest{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1569,7 @@ func (x *WatchBooksRequest) String() string {
 func (*WatchBooksRequest) ProtoMessage() {}
 
 func (x *WatchBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[17]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1582,7 @@ func (x *WatchBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBooksRequest.ProtoReflect.Descriptor instead.
 func (*WatchBooksRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{17}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchBooksRequest) GetAfterPosition() int64 {
@@ -1318,7 +1608,7 @@ type WatchBooksResponse struct {
 
 func (x *WatchBooksResponse) Reset() {
 	*x = WatchBooksResponse{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +1620,7 @@ func (x *WatchBooksResponse) String() string {
 func (*WatchBooksResponse) ProtoMessage() {}
 
 func (x *WatchBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[18]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +1633,7 @@ func (x *WatchBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBooksResponse.ProtoReflect.Descriptor instead.
 func (*WatchBooksResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{18}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchBooksResponse) GetBooks() []*Book {
@@ -1378,7 +1668,7 @@ type ListCategoriesResponse_Entry struct {
 
 func (x *ListCategoriesResponse_Entry) Reset() {
 	*x = ListCategoriesResponse_Entry{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[19]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1680,7 @@ func (x *ListCategoriesResponse_Entry) String() string {
 func (*ListCategoriesResponse_Entry) ProtoMessage() {}
 
 func (x *ListCategoriesResponse_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[19]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1693,7 @@ func (x *ListCategoriesResponse_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesResponse_Entry.ProtoReflect.Descriptor instead.
 func (*ListCategoriesResponse_Entry) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{8, 0}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *ListCategoriesResponse_Entry) GetCategory() Category {
@@ -1431,7 +1721,7 @@ type SearchBooksResponse_CategoryCount struct {
 
 func (x *SearchBooksResponse_CategoryCount) Reset() {
 	*x = SearchBooksResponse_CategoryCount{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[20]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1733,7 @@ func (x *SearchBooksResponse_CategoryCount) String() string {
 func (*SearchBooksResponse_CategoryCount) ProtoMessage() {}
 
 func (x *SearchBooksResponse_CategoryCount) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[20]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1746,7 @@ func (x *SearchBooksResponse_CategoryCount) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use SearchBooksResponse_CategoryCount.ProtoReflect.Descriptor instead.
 func (*SearchBooksResponse_CategoryCount) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10, 0}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *SearchBooksResponse_CategoryCount) GetCategory() Category {
@@ -1484,7 +1774,7 @@ type SearchBooksResponse_DecadeCount struct {
 
 func (x *SearchBooksResponse_DecadeCount) Reset() {
 	*x = SearchBooksResponse_DecadeCount{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[21]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1786,7 @@ func (x *SearchBooksResponse_DecadeCount) String() string {
 func (*SearchBooksResponse_DecadeCount) ProtoMessage() {}
 
 func (x *SearchBooksResponse_DecadeCount) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[21]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1799,7 @@ func (x *SearchBooksResponse_DecadeCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchBooksResponse_DecadeCount.ProtoReflect.Descriptor instead.
 func (*SearchBooksResponse_DecadeCount) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10, 1}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11, 1}
 }
 
 func (x *SearchBooksResponse_DecadeCount) GetFirstYear() int32 {
@@ -1537,7 +1827,7 @@ type SearchBooksResponse_LanguageCount struct {
 
 func (x *SearchBooksResponse_LanguageCount) Reset() {
 	*x = SearchBooksResponse_LanguageCount{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[22]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1839,7 @@ func (x *SearchBooksResponse_LanguageCount) String() string {
 func (*SearchBooksResponse_LanguageCount) ProtoMessage() {}
 
 func (x *SearchBooksResponse_LanguageCount) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[22]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1852,7 @@ func (x *SearchBooksResponse_LanguageCount) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use SearchBooksResponse_LanguageCount.ProtoReflect.Descriptor instead.
 func (*SearchBooksResponse_LanguageCount) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{10, 2}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{11, 2}
 }
 
 func (x *SearchBooksResponse_LanguageCount) GetLanguage() string {
@@ -1592,7 +1882,7 @@ type SuggestBooksResponse_Suggestion struct {
 
 func (x *SuggestBooksResponse_Suggestion) Reset() {
 	*x = SuggestBooksResponse_Suggestion{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[23]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1894,7 @@ func (x *SuggestBooksResponse_Suggestion) String() string {
 func (*SuggestBooksResponse_Suggestion) ProtoMessage() {}
 
 func (x *SuggestBooksResponse_Suggestion) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[23]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1907,7 @@ func (x *SuggestBooksResponse_Suggestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuggestBooksResponse_Suggestion.ProtoReflect.Descriptor instead.
 func (*SuggestBooksResponse_Suggestion) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{12, 0}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *SuggestBooksResponse_Suggestion) GetText() string {
@@ -1641,6 +1931,197 @@ func (x *SuggestBooksResponse_Suggestion) GetBookId() int32 {
 	return 0
 }
 
+// What is known of a book that is looked for.
+type MatchBooksRequest_Wanted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of ten or thirteen digits, with hyphens or without. Those that are none
+	// are ignored.
+	Isbns []string `protobuf:"bytes,1,rep,name=isbns,proto3" json:"isbns,omitempty"`
+	// With a subtitle, and a series in brackets, or without.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// "Ursula K. Le Guin" or "Le Guin, Ursula K.".
+	Authors       []string `protobuf:"bytes,3,rep,name=authors,proto3" json:"authors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchBooksRequest_Wanted) Reset() {
+	*x = MatchBooksRequest_Wanted{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchBooksRequest_Wanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchBooksRequest_Wanted) ProtoMessage() {}
+
+func (x *MatchBooksRequest_Wanted) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchBooksRequest_Wanted.ProtoReflect.Descriptor instead.
+func (*MatchBooksRequest_Wanted) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{14, 0}
+}
+
+func (x *MatchBooksRequest_Wanted) GetIsbns() []string {
+	if x != nil {
+		return x.Isbns
+	}
+	return nil
+}
+
+func (x *MatchBooksRequest_Wanted) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *MatchBooksRequest_Wanted) GetAuthors() []string {
+	if x != nil {
+		return x.Authors
+	}
+	return nil
+}
+
+type MatchBooksResponse_Match struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 when there is none.
+	BookId int32                    `protobuf:"varint,1,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
+	Basis  MatchBooksResponse_Basis `protobuf:"varint,2,opt,name=basis,proto3,enum=octavo.catalog.v1.MatchBooksResponse_Basis" json:"basis,omitempty"`
+	// Why there is none.
+	Reason        MatchBooksResponse_Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=octavo.catalog.v1.MatchBooksResponse_Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchBooksResponse_Match) Reset() {
+	*x = MatchBooksResponse_Match{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchBooksResponse_Match) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchBooksResponse_Match) ProtoMessage() {}
+
+func (x *MatchBooksResponse_Match) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchBooksResponse_Match.ProtoReflect.Descriptor instead.
+func (*MatchBooksResponse_Match) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15, 0}
+}
+
+func (x *MatchBooksResponse_Match) GetBookId() int32 {
+	if x != nil {
+		return x.BookId
+	}
+	return 0
+}
+
+func (x *MatchBooksResponse_Match) GetBasis() MatchBooksResponse_Basis {
+	if x != nil {
+		return x.Basis
+	}
+	return MatchBooksResponse_BASIS_UNSPECIFIED
+}
+
+func (x *MatchBooksResponse_Match) GetReason() MatchBooksResponse_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return MatchBooksResponse_REASON_UNSPECIFIED
+}
+
+// An ISBN that a book was imported without.
+type ImportBooksResponse_LeftOut struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which of the books sent, from 0.
+	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// As it was sent.
+	Isbn string `protobuf:"bytes,2,opt,name=isbn,proto3" json:"isbn,omitempty"`
+	// The book that has it already; 0 when its check digit is wrong.
+	HeldBy        int32 `protobuf:"varint,3,opt,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportBooksResponse_LeftOut) Reset() {
+	*x = ImportBooksResponse_LeftOut{}
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportBooksResponse_LeftOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportBooksResponse_LeftOut) ProtoMessage() {}
+
+func (x *ImportBooksResponse_LeftOut) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportBooksResponse_LeftOut.ProtoReflect.Descriptor instead.
+func (*ImportBooksResponse_LeftOut) Descriptor() ([]byte, []int) {
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{17, 0}
+}
+
+func (x *ImportBooksResponse_LeftOut) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ImportBooksResponse_LeftOut) GetIsbn() string {
+	if x != nil {
+		return x.Isbn
+	}
+	return ""
+}
+
+func (x *ImportBooksResponse_LeftOut) GetHeldBy() int32 {
+	if x != nil {
+		return x.HeldBy
+	}
+	return 0
+}
+
 type SetPopularityRequest_Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BookId        int32                  `protobuf:"varint,1,opt,name=book_id,json=bookId,proto3" json:"book_id,omitempty"`
@@ -1651,7 +2132,7 @@ type SetPopularityRequest_Entry struct {
 
 func (x *SetPopularityRequest_Entry) Reset() {
 	*x = SetPopularityRequest_Entry{}
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[24]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +2144,7 @@ func (x *SetPopularityRequest_Entry) String() string {
 func (*SetPopularityRequest_Entry) ProtoMessage() {}
 
 func (x *SetPopularityRequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[24]
+	mi := &file_octavo_catalog_v1_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +2157,7 @@ func (x *SetPopularityRequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPopularityRequest_Entry.ProtoReflect.Descriptor instead.
 func (*SetPopularityRequest_Entry) Descriptor() ([]byte, []int) {
-	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{15, 0}
+	return file_octavo_catalog_v1_catalog_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *SetPopularityRequest_Entry) GetBookId() int32 {
@@ -1697,7 +2178,7 @@ var File_octavo_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1foctavo/catalog/v1/catalog.proto\x12\x11octavo.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xa1\x04\n" +
+	"\x1foctavo/catalog/v1/catalog.proto\x12\x11octavo.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\x9b\x05\n" +
 	"\x04Book\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x02id\x12 \n" +
 	"\x05title\x18\x02 \x01(\tB\n" +
@@ -1718,7 +2199,12 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\tsource_id\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bsourceId\x12'\n" +
 	"\n" +
 	"popularity\x18\r \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
-	"popularity\")\n" +
+	"popularity\x12B\n" +
+	"\x05isbns\x18\x0e \x03(\tB,\xbaH)\x92\x01&\x10\xe8\a\"!r\x1f2\x1d^([0-9]{13}|[0-9]{9}[0-9Xx])$R\x05isbns\x124\n" +
+	"\x06joined\x18\x0f \x03(\v2\x1c.octavo.catalog.v1.RecordKeyR\x06joined\"@\n" +
+	"\tRecordKey\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1b\n" +
+	"\tsource_id\x18\x02 \x01(\tR\bsourceId\")\n" +
 	"\x0eGetBookRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\x02id\">\n" +
 	"\x0fGetBookResponse\x12+\n" +
@@ -1790,15 +2276,44 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
 	"KIND_TITLE\x10\x01\x12\x0f\n" +
 	"\vKIND_AUTHOR\x10\x02\x12\x0f\n" +
-	"\vKIND_SERIES\x10\x03\"P\n" +
+	"\vKIND_SERIES\x10\x03\"\xdf\x01\n" +
+	"\x11MatchBooksRequest\x12N\n" +
+	"\x05books\x18\x01 \x03(\v2+.octavo.catalog.v1.MatchBooksRequest.WantedB\v\xbaH\b\x92\x01\x05\b\x01\x10\xf4\x03R\x05books\x1az\n" +
+	"\x06Wanted\x12%\n" +
+	"\x05isbns\x18\x01 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18(R\x05isbns\x12\x1e\n" +
+	"\x05title\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x05title\x12)\n" +
+	"\aauthors\x18\x03 \x03(\tB\x0f\xbaH\f\x92\x01\t\x102\"\x05r\x03\x18\xf4\x03R\aauthors\"\xcf\x03\n" +
+	"\x12MatchBooksResponse\x12E\n" +
+	"\amatches\x18\x01 \x03(\v2+.octavo.catalog.v1.MatchBooksResponse.MatchR\amatches\x1a\xa9\x01\n" +
+	"\x05Match\x12\x17\n" +
+	"\abook_id\x18\x01 \x01(\x05R\x06bookId\x12A\n" +
+	"\x05basis\x18\x02 \x01(\x0e2+.octavo.catalog.v1.MatchBooksResponse.BasisR\x05basis\x12D\n" +
+	"\x06reason\x18\x03 \x01(\x0e2,.octavo.catalog.v1.MatchBooksResponse.ReasonR\x06reason\"J\n" +
+	"\x05Basis\x12\x15\n" +
+	"\x11BASIS_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"BASIS_ISBN\x10\x01\x12\x1a\n" +
+	"\x16BASIS_TITLE_AND_AUTHOR\x10\x02\"z\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eREASON_UNKNOWN\x10\x01\x12\x17\n" +
+	"\x13REASON_OTHER_AUTHOR\x10\x02\x12\x14\n" +
+	"\x10REASON_AMBIGUOUS\x10\x03\x12\x15\n" +
+	"\x11REASON_INCOMPLETE\x10\x04\"P\n" +
 	"\x12ImportBooksRequest\x12:\n" +
-	"\x05books\x18\x01 \x03(\v2\x17.octavo.catalog.v1.BookB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x05books\"\x95\x01\n" +
+	"\x05books\x18\x01 \x03(\v2\x17.octavo.catalog.v1.BookB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x05books\"\xc6\x02\n" +
 	"\x13ImportBooksResponse\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x05R\x03ids\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\x05R\acreated\x12\x18\n" +
 	"\aupdated\x18\x03 \x01(\x05R\aupdated\x12\x1c\n" +
 	"\tunchanged\x18\x04 \x01(\x05R\tunchanged\x12\x1a\n" +
-	"\bposition\x18\x05 \x01(\x03R\bposition\"\xb8\x01\n" +
+	"\bposition\x18\x05 \x01(\x03R\bposition\x12I\n" +
+	"\bleft_out\x18\x06 \x03(\v2..octavo.catalog.v1.ImportBooksResponse.LeftOutR\aleftOut\x12\x16\n" +
+	"\x06joined\x18\a \x01(\x05R\x06joined\x1aL\n" +
+	"\aLeftOut\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x12\n" +
+	"\x04isbn\x18\x02 \x01(\tR\x04isbn\x12\x17\n" +
+	"\aheld_by\x18\x03 \x01(\x05R\x06heldBy\"\xb8\x01\n" +
 	"\x14SetPopularityRequest\x12R\n" +
 	"\aentries\x18\x01 \x03(\v2-.octavo.catalog.v1.SetPopularityRequest.EntryB\t\xbaH\x06\x92\x01\x03\x10\x90NR\aentries\x1aL\n" +
 	"\x05Entry\x12 \n" +
@@ -1845,14 +2360,16 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x0fCATEGORY_TRAVEL\x10\x1d\x12\x13\n" +
 	"\x0fCATEGORY_NATURE\x10\x1e\x12\x14\n" +
 	"\x10CATEGORY_COOKING\x10\x1f\x12\x17\n" +
-	"\x13CATEGORY_TECHNOLOGY\x10 2\x8b\a\n" +
+	"\x13CATEGORY_TECHNOLOGY\x10 2\xeb\a\n" +
 	"\x0eCatalogService\x12U\n" +
 	"\aGetBook\x12!.octavo.catalog.v1.GetBookRequest\x1a\".octavo.catalog.v1.GetBookResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\rBatchGetBooks\x12'.octavo.catalog.v1.BatchGetBooksRequest\x1a(.octavo.catalog.v1.BatchGetBooksResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\tListBooks\x12#.octavo.catalog.v1.ListBooksRequest\x1a$.octavo.catalog.v1.ListBooksResponse\"\x03\x90\x02\x01\x12j\n" +
 	"\x0eListCategories\x12(.octavo.catalog.v1.ListCategoriesRequest\x1a).octavo.catalog.v1.ListCategoriesResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\vSearchBooks\x12%.octavo.catalog.v1.SearchBooksRequest\x1a&.octavo.catalog.v1.SearchBooksResponse\"\x03\x90\x02\x01\x12d\n" +
-	"\fSuggestBooks\x12&.octavo.catalog.v1.SuggestBooksRequest\x1a'.octavo.catalog.v1.SuggestBooksResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\fSuggestBooks\x12&.octavo.catalog.v1.SuggestBooksRequest\x1a'.octavo.catalog.v1.SuggestBooksResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\n" +
+	"MatchBooks\x12$.octavo.catalog.v1.MatchBooksRequest\x1a%.octavo.catalog.v1.MatchBooksResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\vImportBooks\x12%.octavo.catalog.v1.ImportBooksRequest\x1a&.octavo.catalog.v1.ImportBooksResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rSetPopularity\x12'.octavo.catalog.v1.SetPopularityRequest\x1a(.octavo.catalog.v1.SetPopularityResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\n" +
@@ -1870,79 +2387,95 @@ func file_octavo_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_octavo_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_octavo_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_octavo_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_octavo_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_octavo_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_octavo_catalog_v1_catalog_proto_goTypes = []any{
 	(Category)(0),                             // 0: octavo.catalog.v1.Category
 	(SuggestBooksResponse_Kind)(0),            // 1: octavo.catalog.v1.SuggestBooksResponse.Kind
-	(*Book)(nil),                              // 2: octavo.catalog.v1.Book
-	(*GetBookRequest)(nil),                    // 3: octavo.catalog.v1.GetBookRequest
-	(*GetBookResponse)(nil),                   // 4: octavo.catalog.v1.GetBookResponse
-	(*BatchGetBooksRequest)(nil),              // 5: octavo.catalog.v1.BatchGetBooksRequest
-	(*BatchGetBooksResponse)(nil),             // 6: octavo.catalog.v1.BatchGetBooksResponse
-	(*ListBooksRequest)(nil),                  // 7: octavo.catalog.v1.ListBooksRequest
-	(*ListBooksResponse)(nil),                 // 8: octavo.catalog.v1.ListBooksResponse
-	(*ListCategoriesRequest)(nil),             // 9: octavo.catalog.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),            // 10: octavo.catalog.v1.ListCategoriesResponse
-	(*SearchBooksRequest)(nil),                // 11: octavo.catalog.v1.SearchBooksRequest
-	(*SearchBooksResponse)(nil),               // 12: octavo.catalog.v1.SearchBooksResponse
-	(*SuggestBooksRequest)(nil),               // 13: octavo.catalog.v1.SuggestBooksRequest
-	(*SuggestBooksResponse)(nil),              // 14: octavo.catalog.v1.SuggestBooksResponse
-	(*ImportBooksRequest)(nil),                // 15: octavo.catalog.v1.ImportBooksRequest
-	(*ImportBooksResponse)(nil),               // 16: octavo.catalog.v1.ImportBooksResponse
-	(*SetPopularityRequest)(nil),              // 17: octavo.catalog.v1.SetPopularityRequest
-	(*SetPopularityResponse)(nil),             // 18: octavo.catalog.v1.SetPopularityResponse
-	(*WatchBooksRequest)(nil),                 // 19: octavo.catalog.v1.WatchBooksRequest
-	(*WatchBooksResponse)(nil),                // 20: octavo.catalog.v1.WatchBooksResponse
-	(*ListCategoriesResponse_Entry)(nil),      // 21: octavo.catalog.v1.ListCategoriesResponse.Entry
-	(*SearchBooksResponse_CategoryCount)(nil), // 22: octavo.catalog.v1.SearchBooksResponse.CategoryCount
-	(*SearchBooksResponse_DecadeCount)(nil),   // 23: octavo.catalog.v1.SearchBooksResponse.DecadeCount
-	(*SearchBooksResponse_LanguageCount)(nil), // 24: octavo.catalog.v1.SearchBooksResponse.LanguageCount
-	(*SuggestBooksResponse_Suggestion)(nil),   // 25: octavo.catalog.v1.SuggestBooksResponse.Suggestion
-	(*SetPopularityRequest_Entry)(nil),        // 26: octavo.catalog.v1.SetPopularityRequest.Entry
+	(MatchBooksResponse_Basis)(0),             // 2: octavo.catalog.v1.MatchBooksResponse.Basis
+	(MatchBooksResponse_Reason)(0),            // 3: octavo.catalog.v1.MatchBooksResponse.Reason
+	(*Book)(nil),                              // 4: octavo.catalog.v1.Book
+	(*RecordKey)(nil),                         // 5: octavo.catalog.v1.RecordKey
+	(*GetBookRequest)(nil),                    // 6: octavo.catalog.v1.GetBookRequest
+	(*GetBookResponse)(nil),                   // 7: octavo.catalog.v1.GetBookResponse
+	(*BatchGetBooksRequest)(nil),              // 8: octavo.catalog.v1.BatchGetBooksRequest
+	(*BatchGetBooksResponse)(nil),             // 9: octavo.catalog.v1.BatchGetBooksResponse
+	(*ListBooksRequest)(nil),                  // 10: octavo.catalog.v1.ListBooksRequest
+	(*ListBooksResponse)(nil),                 // 11: octavo.catalog.v1.ListBooksResponse
+	(*ListCategoriesRequest)(nil),             // 12: octavo.catalog.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),            // 13: octavo.catalog.v1.ListCategoriesResponse
+	(*SearchBooksRequest)(nil),                // 14: octavo.catalog.v1.SearchBooksRequest
+	(*SearchBooksResponse)(nil),               // 15: octavo.catalog.v1.SearchBooksResponse
+	(*SuggestBooksRequest)(nil),               // 16: octavo.catalog.v1.SuggestBooksRequest
+	(*SuggestBooksResponse)(nil),              // 17: octavo.catalog.v1.SuggestBooksResponse
+	(*MatchBooksRequest)(nil),                 // 18: octavo.catalog.v1.MatchBooksRequest
+	(*MatchBooksResponse)(nil),                // 19: octavo.catalog.v1.MatchBooksResponse
+	(*ImportBooksRequest)(nil),                // 20: octavo.catalog.v1.ImportBooksRequest
+	(*ImportBooksResponse)(nil),               // 21: octavo.catalog.v1.ImportBooksResponse
+	(*SetPopularityRequest)(nil),              // 22: octavo.catalog.v1.SetPopularityRequest
+	(*SetPopularityResponse)(nil),             // 23: octavo.catalog.v1.SetPopularityResponse
+	(*WatchBooksRequest)(nil),                 // 24: octavo.catalog.v1.WatchBooksRequest
+	(*WatchBooksResponse)(nil),                // 25: octavo.catalog.v1.WatchBooksResponse
+	(*ListCategoriesResponse_Entry)(nil),      // 26: octavo.catalog.v1.ListCategoriesResponse.Entry
+	(*SearchBooksResponse_CategoryCount)(nil), // 27: octavo.catalog.v1.SearchBooksResponse.CategoryCount
+	(*SearchBooksResponse_DecadeCount)(nil),   // 28: octavo.catalog.v1.SearchBooksResponse.DecadeCount
+	(*SearchBooksResponse_LanguageCount)(nil), // 29: octavo.catalog.v1.SearchBooksResponse.LanguageCount
+	(*SuggestBooksResponse_Suggestion)(nil),   // 30: octavo.catalog.v1.SuggestBooksResponse.Suggestion
+	(*MatchBooksRequest_Wanted)(nil),          // 31: octavo.catalog.v1.MatchBooksRequest.Wanted
+	(*MatchBooksResponse_Match)(nil),          // 32: octavo.catalog.v1.MatchBooksResponse.Match
+	(*ImportBooksResponse_LeftOut)(nil),       // 33: octavo.catalog.v1.ImportBooksResponse.LeftOut
+	(*SetPopularityRequest_Entry)(nil),        // 34: octavo.catalog.v1.SetPopularityRequest.Entry
 }
 var file_octavo_catalog_v1_catalog_proto_depIdxs = []int32{
 	0,  // 0: octavo.catalog.v1.Book.category:type_name -> octavo.catalog.v1.Category
-	2,  // 1: octavo.catalog.v1.GetBookResponse.book:type_name -> octavo.catalog.v1.Book
-	2,  // 2: octavo.catalog.v1.BatchGetBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	0,  // 3: octavo.catalog.v1.ListBooksRequest.category:type_name -> octavo.catalog.v1.Category
-	2,  // 4: octavo.catalog.v1.ListBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	21, // 5: octavo.catalog.v1.ListCategoriesResponse.categories:type_name -> octavo.catalog.v1.ListCategoriesResponse.Entry
-	0,  // 6: octavo.catalog.v1.SearchBooksRequest.category:type_name -> octavo.catalog.v1.Category
-	2,  // 7: octavo.catalog.v1.SearchBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	22, // 8: octavo.catalog.v1.SearchBooksResponse.categories:type_name -> octavo.catalog.v1.SearchBooksResponse.CategoryCount
-	23, // 9: octavo.catalog.v1.SearchBooksResponse.decades:type_name -> octavo.catalog.v1.SearchBooksResponse.DecadeCount
-	24, // 10: octavo.catalog.v1.SearchBooksResponse.languages:type_name -> octavo.catalog.v1.SearchBooksResponse.LanguageCount
-	25, // 11: octavo.catalog.v1.SuggestBooksResponse.suggestions:type_name -> octavo.catalog.v1.SuggestBooksResponse.Suggestion
-	2,  // 12: octavo.catalog.v1.ImportBooksRequest.books:type_name -> octavo.catalog.v1.Book
-	26, // 13: octavo.catalog.v1.SetPopularityRequest.entries:type_name -> octavo.catalog.v1.SetPopularityRequest.Entry
-	2,  // 14: octavo.catalog.v1.WatchBooksResponse.books:type_name -> octavo.catalog.v1.Book
-	0,  // 15: octavo.catalog.v1.ListCategoriesResponse.Entry.category:type_name -> octavo.catalog.v1.Category
-	0,  // 16: octavo.catalog.v1.SearchBooksResponse.CategoryCount.category:type_name -> octavo.catalog.v1.Category
-	1,  // 17: octavo.catalog.v1.SuggestBooksResponse.Suggestion.kind:type_name -> octavo.catalog.v1.SuggestBooksResponse.Kind
-	3,  // 18: octavo.catalog.v1.CatalogService.GetBook:input_type -> octavo.catalog.v1.GetBookRequest
-	5,  // 19: octavo.catalog.v1.CatalogService.BatchGetBooks:input_type -> octavo.catalog.v1.BatchGetBooksRequest
-	7,  // 20: octavo.catalog.v1.CatalogService.ListBooks:input_type -> octavo.catalog.v1.ListBooksRequest
-	9,  // 21: octavo.catalog.v1.CatalogService.ListCategories:input_type -> octavo.catalog.v1.ListCategoriesRequest
-	11, // 22: octavo.catalog.v1.CatalogService.SearchBooks:input_type -> octavo.catalog.v1.SearchBooksRequest
-	13, // 23: octavo.catalog.v1.CatalogService.SuggestBooks:input_type -> octavo.catalog.v1.SuggestBooksRequest
-	15, // 24: octavo.catalog.v1.CatalogService.ImportBooks:input_type -> octavo.catalog.v1.ImportBooksRequest
-	17, // 25: octavo.catalog.v1.CatalogService.SetPopularity:input_type -> octavo.catalog.v1.SetPopularityRequest
-	19, // 26: octavo.catalog.v1.CatalogService.WatchBooks:input_type -> octavo.catalog.v1.WatchBooksRequest
-	4,  // 27: octavo.catalog.v1.CatalogService.GetBook:output_type -> octavo.catalog.v1.GetBookResponse
-	6,  // 28: octavo.catalog.v1.CatalogService.BatchGetBooks:output_type -> octavo.catalog.v1.BatchGetBooksResponse
-	8,  // 29: octavo.catalog.v1.CatalogService.ListBooks:output_type -> octavo.catalog.v1.ListBooksResponse
-	10, // 30: octavo.catalog.v1.CatalogService.ListCategories:output_type -> octavo.catalog.v1.ListCategoriesResponse
-	12, // 31: octavo.catalog.v1.CatalogService.SearchBooks:output_type -> octavo.catalog.v1.SearchBooksResponse
-	14, // 32: octavo.catalog.v1.CatalogService.SuggestBooks:output_type -> octavo.catalog.v1.SuggestBooksResponse
-	16, // 33: octavo.catalog.v1.CatalogService.ImportBooks:output_type -> octavo.catalog.v1.ImportBooksResponse
-	18, // 34: octavo.catalog.v1.CatalogService.SetPopularity:output_type -> octavo.catalog.v1.SetPopularityResponse
-	20, // 35: octavo.catalog.v1.CatalogService.WatchBooks:output_type -> octavo.catalog.v1.WatchBooksResponse
-	27, // [27:36] is the sub-list for method output_type
-	18, // [18:27] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	5,  // 1: octavo.catalog.v1.Book.joined:type_name -> octavo.catalog.v1.RecordKey
+	4,  // 2: octavo.catalog.v1.GetBookResponse.book:type_name -> octavo.catalog.v1.Book
+	4,  // 3: octavo.catalog.v1.BatchGetBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	0,  // 4: octavo.catalog.v1.ListBooksRequest.category:type_name -> octavo.catalog.v1.Category
+	4,  // 5: octavo.catalog.v1.ListBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	26, // 6: octavo.catalog.v1.ListCategoriesResponse.categories:type_name -> octavo.catalog.v1.ListCategoriesResponse.Entry
+	0,  // 7: octavo.catalog.v1.SearchBooksRequest.category:type_name -> octavo.catalog.v1.Category
+	4,  // 8: octavo.catalog.v1.SearchBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	27, // 9: octavo.catalog.v1.SearchBooksResponse.categories:type_name -> octavo.catalog.v1.SearchBooksResponse.CategoryCount
+	28, // 10: octavo.catalog.v1.SearchBooksResponse.decades:type_name -> octavo.catalog.v1.SearchBooksResponse.DecadeCount
+	29, // 11: octavo.catalog.v1.SearchBooksResponse.languages:type_name -> octavo.catalog.v1.SearchBooksResponse.LanguageCount
+	30, // 12: octavo.catalog.v1.SuggestBooksResponse.suggestions:type_name -> octavo.catalog.v1.SuggestBooksResponse.Suggestion
+	31, // 13: octavo.catalog.v1.MatchBooksRequest.books:type_name -> octavo.catalog.v1.MatchBooksRequest.Wanted
+	32, // 14: octavo.catalog.v1.MatchBooksResponse.matches:type_name -> octavo.catalog.v1.MatchBooksResponse.Match
+	4,  // 15: octavo.catalog.v1.ImportBooksRequest.books:type_name -> octavo.catalog.v1.Book
+	33, // 16: octavo.catalog.v1.ImportBooksResponse.left_out:type_name -> octavo.catalog.v1.ImportBooksResponse.LeftOut
+	34, // 17: octavo.catalog.v1.SetPopularityRequest.entries:type_name -> octavo.catalog.v1.SetPopularityRequest.Entry
+	4,  // 18: octavo.catalog.v1.WatchBooksResponse.books:type_name -> octavo.catalog.v1.Book
+	0,  // 19: octavo.catalog.v1.ListCategoriesResponse.Entry.category:type_name -> octavo.catalog.v1.Category
+	0,  // 20: octavo.catalog.v1.SearchBooksResponse.CategoryCount.category:type_name -> octavo.catalog.v1.Category
+	1,  // 21: octavo.catalog.v1.SuggestBooksResponse.Suggestion.kind:type_name -> octavo.catalog.v1.SuggestBooksResponse.Kind
+	2,  // 22: octavo.catalog.v1.MatchBooksResponse.Match.basis:type_name -> octavo.catalog.v1.MatchBooksResponse.Basis
+	3,  // 23: octavo.catalog.v1.MatchBooksResponse.Match.reason:type_name -> octavo.catalog.v1.MatchBooksResponse.Reason
+	6,  // 24: octavo.catalog.v1.CatalogService.GetBook:input_type -> octavo.catalog.v1.GetBookRequest
+	8,  // 25: octavo.catalog.v1.CatalogService.BatchGetBooks:input_type -> octavo.catalog.v1.BatchGetBooksRequest
+	10, // 26: octavo.catalog.v1.CatalogService.ListBooks:input_type -> octavo.catalog.v1.ListBooksRequest
+	12, // 27: octavo.catalog.v1.CatalogService.ListCategories:input_type -> octavo.catalog.v1.ListCategoriesRequest
+	14, // 28: octavo.catalog.v1.CatalogService.SearchBooks:input_type -> octavo.catalog.v1.SearchBooksRequest
+	16, // 29: octavo.catalog.v1.CatalogService.SuggestBooks:input_type -> octavo.catalog.v1.SuggestBooksRequest
+	18, // 30: octavo.catalog.v1.CatalogService.MatchBooks:input_type -> octavo.catalog.v1.MatchBooksRequest
+	20, // 31: octavo.catalog.v1.CatalogService.ImportBooks:input_type -> octavo.catalog.v1.ImportBooksRequest
+	22, // 32: octavo.catalog.v1.CatalogService.SetPopularity:input_type -> octavo.catalog.v1.SetPopularityRequest
+	24, // 33: octavo.catalog.v1.CatalogService.WatchBooks:input_type -> octavo.catalog.v1.WatchBooksRequest
+	7,  // 34: octavo.catalog.v1.CatalogService.GetBook:output_type -> octavo.catalog.v1.GetBookResponse
+	9,  // 35: octavo.catalog.v1.CatalogService.BatchGetBooks:output_type -> octavo.catalog.v1.BatchGetBooksResponse
+	11, // 36: octavo.catalog.v1.CatalogService.ListBooks:output_type -> octavo.catalog.v1.ListBooksResponse
+	13, // 37: octavo.catalog.v1.CatalogService.ListCategories:output_type -> octavo.catalog.v1.ListCategoriesResponse
+	15, // 38: octavo.catalog.v1.CatalogService.SearchBooks:output_type -> octavo.catalog.v1.SearchBooksResponse
+	17, // 39: octavo.catalog.v1.CatalogService.SuggestBooks:output_type -> octavo.catalog.v1.SuggestBooksResponse
+	19, // 40: octavo.catalog.v1.CatalogService.MatchBooks:output_type -> octavo.catalog.v1.MatchBooksResponse
+	21, // 41: octavo.catalog.v1.CatalogService.ImportBooks:output_type -> octavo.catalog.v1.ImportBooksResponse
+	23, // 42: octavo.catalog.v1.CatalogService.SetPopularity:output_type -> octavo.catalog.v1.SetPopularityResponse
+	25, // 43: octavo.catalog.v1.CatalogService.WatchBooks:output_type -> octavo.catalog.v1.WatchBooksResponse
+	34, // [34:44] is the sub-list for method output_type
+	24, // [24:34] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_octavo_catalog_v1_catalog_proto_init() }
@@ -1955,8 +2488,8 @@ func file_octavo_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_catalog_v1_catalog_proto_rawDesc), len(file_octavo_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   25,
+			NumEnums:      4,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	CatalogService_ListCategories_FullMethodName = "/octavo.catalog.v1.CatalogService/ListCategories"
 	CatalogService_SearchBooks_FullMethodName    = "/octavo.catalog.v1.CatalogService/SearchBooks"
 	CatalogService_SuggestBooks_FullMethodName   = "/octavo.catalog.v1.CatalogService/SuggestBooks"
+	CatalogService_MatchBooks_FullMethodName     = "/octavo.catalog.v1.CatalogService/MatchBooks"
 	CatalogService_ImportBooks_FullMethodName    = "/octavo.catalog.v1.CatalogService/ImportBooks"
 	CatalogService_SetPopularity_FullMethodName  = "/octavo.catalog.v1.CatalogService/SetPopularity"
 	CatalogService_WatchBooks_FullMethodName     = "/octavo.catalog.v1.CatalogService/WatchBooks"
@@ -47,10 +48,13 @@ type CatalogServiceClient interface {
 	// The categories that have books.
 	ListCategories(ctx context.Context, in *ListCategoriesRequest, opts ...grpc.CallOption) (*ListCategoriesResponse, error)
 	// Books by words of their title, author or series. Words with a letter wrong
-	// find what they were meant for.
+	// find what they were meant for. An ISBN finds its book.
 	SearchBooks(ctx context.Context, in *SearchBooksRequest, opts ...grpc.CallOption) (*SearchBooksResponse, error)
 	// Titles, authors and series that go on as somebody has begun to type.
 	SuggestBooks(ctx context.Context, in *SuggestBooksRequest, opts ...grpc.CallOption) (*SuggestBooksResponse, error)
+	// The books that descriptions from elsewhere speak of. It rather finds none
+	// than a wrong one.
+	MatchBooks(ctx context.Context, in *MatchBooksRequest, opts ...grpc.CallOption) (*MatchBooksResponse, error)
 	// Adds or updates books. All of them or none.
 	ImportBooks(ctx context.Context, in *ImportBooksRequest, opts ...grpc.CallOption) (*ImportBooksResponse, error)
 	// Tells how many readers books have had; the trainer calls it.
@@ -128,6 +132,16 @@ func (c *catalogServiceClient) SuggestBooks(ctx context.Context, in *SuggestBook
 	return out, nil
 }
 
+func (c *catalogServiceClient) MatchBooks(ctx context.Context, in *MatchBooksRequest, opts ...grpc.CallOption) (*MatchBooksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MatchBooksResponse)
+	err := c.cc.Invoke(ctx, CatalogService_MatchBooks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *catalogServiceClient) ImportBooks(ctx context.Context, in *ImportBooksRequest, opts ...grpc.CallOption) (*ImportBooksResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ImportBooksResponse)
@@ -182,10 +196,13 @@ type CatalogServiceServer interface {
 	// The categories that have books.
 	ListCategories(context.Context, *ListCategoriesRequest) (*ListCategoriesResponse, error)
 	// Books by words of their title, author or series. Words with a letter wrong
-	// find what they were meant for.
+	// find what they were meant for. An ISBN finds its book.
 	SearchBooks(context.Context, *SearchBooksRequest) (*SearchBooksResponse, error)
 	// Titles, authors and series that go on as somebody has begun to type.
 	SuggestBooks(context.Context, *SuggestBooksRequest) (*SuggestBooksResponse, error)
+	// The books that descriptions from elsewhere speak of. It rather finds none
+	// than a wrong one.
+	MatchBooks(context.Context, *MatchBooksRequest) (*MatchBooksResponse, error)
 	// Adds or updates books. All of them or none.
 	ImportBooks(context.Context, *ImportBooksRequest) (*ImportBooksResponse, error)
 	// Tells how many readers books have had; the trainer calls it.
@@ -220,6 +237,9 @@ func (UnimplementedCatalogServiceServer) SearchBooks(context.Context, *SearchBoo
 }
 func (UnimplementedCatalogServiceServer) SuggestBooks(context.Context, *SuggestBooksRequest) (*SuggestBooksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SuggestBooks not implemented")
+}
+func (UnimplementedCatalogServiceServer) MatchBooks(context.Context, *MatchBooksRequest) (*MatchBooksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MatchBooks not implemented")
 }
 func (UnimplementedCatalogServiceServer) ImportBooks(context.Context, *ImportBooksRequest) (*ImportBooksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ImportBooks not implemented")
@@ -359,6 +379,24 @@ func _CatalogService_SuggestBooks_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_MatchBooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MatchBooksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).MatchBooks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_MatchBooks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).MatchBooks(ctx, req.(*MatchBooksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_ImportBooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImportBooksRequest)
 	if err := dec(in); err != nil {
@@ -436,6 +474,10 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SuggestBooks",
 			Handler:    _CatalogService_SuggestBooks_Handler,
+		},
+		{
+			MethodName: "MatchBooks",
+			Handler:    _CatalogService_MatchBooks_Handler,
 		},
 		{
 			MethodName: "ImportBooks",

@@ -18,14 +18,15 @@ var (
 
 const putBook = `-- name: PutBook :batchexec
 INSERT INTO books (
-    id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    id, title, authors, category, year, tags, series, series_position, language,
+    source, source_id, popularity, source_popularity, position, isbns, joined
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO UPDATE SET
     title = excluded.title, authors = excluded.authors, category = excluded.category, year = excluded.year,
     tags = excluded.tags, series = excluded.series, series_position = excluded.series_position,
-    isbn13 = excluded.isbn13, language = excluded.language, popularity = excluded.popularity,
-    source_popularity = excluded.source_popularity, position = excluded.position
+    language = excluded.language, popularity = excluded.popularity,
+    source_popularity = excluded.source_popularity, position = excluded.position,
+    isbns = excluded.isbns, joined = excluded.joined
 `
 
 type PutBookBatchResults struct {
@@ -43,13 +44,14 @@ type PutBookParams struct {
 	Tags             []string
 	Series           string
 	SeriesPosition   float32
-	Isbn13           string
 	Language         string
 	Source           string
 	SourceID         string
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
+	Isbns            []string
+	Joined           string
 }
 
 func (q *Queries) PutBook(ctx context.Context, arg []PutBookParams) *PutBookBatchResults {
@@ -64,13 +66,14 @@ func (q *Queries) PutBook(ctx context.Context, arg []PutBookParams) *PutBookBatc
 			a.Tags,
 			a.Series,
 			a.SeriesPosition,
-			a.Isbn13,
 			a.Language,
 			a.Source,
 			a.SourceID,
 			a.Popularity,
 			a.SourcePopularity,
 			a.Position,
+			a.Isbns,
+			a.Joined,
 		}
 		batch.Queue(putBook, vals...)
 	}

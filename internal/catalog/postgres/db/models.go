@@ -13,11 +13,18 @@ type Book struct {
 	Tags             []string
 	Series           string
 	SeriesPosition   float32
-	Isbn13           string
 	Language         string
 	Source           string
 	SourceID         string
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
+	Isbns            []string
+	Joined           string
+}
+
+type Identifier struct {
+	Scheme string
+	Value  string
+	BookID int32
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const booksByID = `-- name: BooksByID :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE id = ANY($1::integer[])
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books WHERE id = ANY($1::integer[])
 `
 
 func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
@@ -31,13 +31,14 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -49,8 +50,37 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 	return items, nil
 }
 
+const booksByISBN = `-- name: BooksByISBN :many
+SELECT value, book_id FROM identifiers WHERE scheme = 'isbn' AND value = ANY($1::text[])
+`
+
+type BooksByISBNRow struct {
+	Value  string
+	BookID int32
+}
+
+func (q *Queries) BooksByISBN(ctx context.Context, isbns []string) ([]BooksByISBNRow, error) {
+	rows, err := q.db.Query(ctx, booksByISBN, isbns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BooksByISBNRow
+	for rows.Next() {
+		var i BooksByISBNRow
+		if err := rows.Scan(&i.Value, &i.BookID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const booksBySource = `-- name: BooksBySource :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books
 WHERE (source, source_id) IN (SELECT unnest($1::text[]), unnest($2::text[]))
 `
 
@@ -77,13 +107,14 @@ func (q *Queries) BooksBySource(ctx context.Context, arg BooksBySourceParams) ([
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -96,7 +127,7 @@ func (q *Queries) BooksBySource(ctx context.Context, arg BooksBySourceParams) ([
 }
 
 const changes = `-- name: Changes :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE position > $1 ORDER BY position LIMIT $2
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books WHERE position > $1 ORDER BY position LIMIT $2
 `
 
 type ChangesParams struct {
@@ -122,13 +153,14 @@ func (q *Queries) Changes(ctx context.Context, arg ChangesParams) ([]Book, error
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -167,6 +199,15 @@ func (q *Queries) CountCategories(ctx context.Context) ([]CountCategoriesRow, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const forgetIdentifiers = `-- name: ForgetIdentifiers :exec
+DELETE FROM identifiers WHERE book_id = ANY($1::integer[])
+`
+
+func (q *Queries) ForgetIdentifiers(ctx context.Context, ids []int32) error {
+	_, err := q.db.Exec(ctx, forgetIdentifiers, ids)
+	return err
 }
 
 const freeID = `-- name: FreeID :one
@@ -208,6 +249,52 @@ func (q *Queries) IDsTaken(ctx context.Context, ids []int32) ([]int32, error) {
 	return items, nil
 }
 
+const identified = `-- name: Identified :many
+SELECT scheme, value, book_id FROM identifiers
+WHERE (scheme, value) IN (SELECT unnest($1::text[]), unnest($2::text[]))
+`
+
+type IdentifiedParams struct {
+	Schemes     []string
+	Identifiers []string
+}
+
+func (q *Queries) Identified(ctx context.Context, arg IdentifiedParams) ([]Identifier, error) {
+	rows, err := q.db.Query(ctx, identified, arg.Schemes, arg.Identifiers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Identifier
+	for rows.Next() {
+		var i Identifier
+		if err := rows.Scan(&i.Scheme, &i.Value, &i.BookID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const keepIdentifiers = `-- name: KeepIdentifiers :exec
+INSERT INTO identifiers (scheme, value, book_id)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::integer[])
+`
+
+type KeepIdentifiersParams struct {
+	Schemes     []string
+	Identifiers []string
+	Ids         []int32
+}
+
+func (q *Queries) KeepIdentifiers(ctx context.Context, arg KeepIdentifiersParams) error {
+	_, err := q.db.Exec(ctx, keepIdentifiers, arg.Schemes, arg.Identifiers, arg.Ids)
+	return err
+}
+
 const lastID = `-- name: LastID :one
 SELECT coalesce(max(id), 0)::bigint FROM books
 `
@@ -220,7 +307,7 @@ func (q *Queries) LastID(ctx context.Context) (int64, error) {
 }
 
 const listBooks = `-- name: ListBooks :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books
 WHERE popularity <= $1 AND (popularity < $1 OR id > $2)
 ORDER BY popularity DESC, id LIMIT $3
 `
@@ -249,13 +336,14 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -268,7 +356,7 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 }
 
 const listCategory = `-- name: ListCategory :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books
 WHERE category = $1 AND popularity <= $2 AND (popularity < $2 OR id > $3)
 ORDER BY popularity DESC, id LIMIT $4
 `
@@ -303,13 +391,14 @@ func (q *Queries) ListCategory(ctx context.Context, arg ListCategoryParams) ([]B
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}

@@ -24,17 +24,29 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.bookByIDStmt, err = db.PrepareContext(ctx, bookByID); err != nil {
+		return nil, fmt.Errorf("error preparing query BookByID: %w", err)
+	}
+	if q.bookByIdentifierStmt, err = db.PrepareContext(ctx, bookByIdentifier); err != nil {
+		return nil, fmt.Errorf("error preparing query BookByIdentifier: %w", err)
+	}
 	if q.bookBySourceStmt, err = db.PrepareContext(ctx, bookBySource); err != nil {
 		return nil, fmt.Errorf("error preparing query BookBySource: %w", err)
 	}
 	if q.booksByIDStmt, err = db.PrepareContext(ctx, booksByID); err != nil {
 		return nil, fmt.Errorf("error preparing query BooksByID: %w", err)
 	}
+	if q.booksByISBNStmt, err = db.PrepareContext(ctx, booksByISBN); err != nil {
+		return nil, fmt.Errorf("error preparing query BooksByISBN: %w", err)
+	}
 	if q.changesStmt, err = db.PrepareContext(ctx, changes); err != nil {
 		return nil, fmt.Errorf("error preparing query Changes: %w", err)
 	}
 	if q.countCategoriesStmt, err = db.PrepareContext(ctx, countCategories); err != nil {
 		return nil, fmt.Errorf("error preparing query CountCategories: %w", err)
+	}
+	if q.forgetIdentifiersStmt, err = db.PrepareContext(ctx, forgetIdentifiers); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetIdentifiers: %w", err)
 	}
 	if q.freeIDStmt, err = db.PrepareContext(ctx, freeID); err != nil {
 		return nil, fmt.Errorf("error preparing query FreeID: %w", err)
@@ -47,6 +59,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.insertBookStmt, err = db.PrepareContext(ctx, insertBook); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertBook: %w", err)
+	}
+	if q.keepIdentifierStmt, err = db.PrepareContext(ctx, keepIdentifier); err != nil {
+		return nil, fmt.Errorf("error preparing query KeepIdentifier: %w", err)
 	}
 	if q.lastIDStmt, err = db.PrepareContext(ctx, lastID); err != nil {
 		return nil, fmt.Errorf("error preparing query LastID: %w", err)
@@ -71,6 +86,16 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.bookByIDStmt != nil {
+		if cerr := q.bookByIDStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing bookByIDStmt: %w", cerr)
+		}
+	}
+	if q.bookByIdentifierStmt != nil {
+		if cerr := q.bookByIdentifierStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing bookByIdentifierStmt: %w", cerr)
+		}
+	}
 	if q.bookBySourceStmt != nil {
 		if cerr := q.bookBySourceStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing bookBySourceStmt: %w", cerr)
@@ -81,6 +106,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing booksByIDStmt: %w", cerr)
 		}
 	}
+	if q.booksByISBNStmt != nil {
+		if cerr := q.booksByISBNStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing booksByISBNStmt: %w", cerr)
+		}
+	}
 	if q.changesStmt != nil {
 		if cerr := q.changesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing changesStmt: %w", cerr)
@@ -89,6 +119,11 @@ func (q *Queries) Close() error {
 	if q.countCategoriesStmt != nil {
 		if cerr := q.countCategoriesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countCategoriesStmt: %w", cerr)
+		}
+	}
+	if q.forgetIdentifiersStmt != nil {
+		if cerr := q.forgetIdentifiersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetIdentifiersStmt: %w", cerr)
 		}
 	}
 	if q.freeIDStmt != nil {
@@ -109,6 +144,11 @@ func (q *Queries) Close() error {
 	if q.insertBookStmt != nil {
 		if cerr := q.insertBookStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertBookStmt: %w", cerr)
+		}
+	}
+	if q.keepIdentifierStmt != nil {
+		if cerr := q.keepIdentifierStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing keepIdentifierStmt: %w", cerr)
 		}
 	}
 	if q.lastIDStmt != nil {
@@ -178,41 +218,51 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                  DBTX
-	tx                  *sql.Tx
-	bookBySourceStmt    *sql.Stmt
-	booksByIDStmt       *sql.Stmt
-	changesStmt         *sql.Stmt
-	countCategoriesStmt *sql.Stmt
-	freeIDStmt          *sql.Stmt
-	headStmt            *sql.Stmt
-	iDTakenStmt         *sql.Stmt
-	insertBookStmt      *sql.Stmt
-	lastIDStmt          *sql.Stmt
-	listBooksStmt       *sql.Stmt
-	listCategoryStmt    *sql.Stmt
-	setPopularityStmt   *sql.Stmt
-	sizeStmt            *sql.Stmt
-	updateBookStmt      *sql.Stmt
+	db                    DBTX
+	tx                    *sql.Tx
+	bookByIDStmt          *sql.Stmt
+	bookByIdentifierStmt  *sql.Stmt
+	bookBySourceStmt      *sql.Stmt
+	booksByIDStmt         *sql.Stmt
+	booksByISBNStmt       *sql.Stmt
+	changesStmt           *sql.Stmt
+	countCategoriesStmt   *sql.Stmt
+	forgetIdentifiersStmt *sql.Stmt
+	freeIDStmt            *sql.Stmt
+	headStmt              *sql.Stmt
+	iDTakenStmt           *sql.Stmt
+	insertBookStmt        *sql.Stmt
+	keepIdentifierStmt    *sql.Stmt
+	lastIDStmt            *sql.Stmt
+	listBooksStmt         *sql.Stmt
+	listCategoryStmt      *sql.Stmt
+	setPopularityStmt     *sql.Stmt
+	sizeStmt              *sql.Stmt
+	updateBookStmt        *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                  tx,
-		tx:                  tx,
-		bookBySourceStmt:    q.bookBySourceStmt,
-		booksByIDStmt:       q.booksByIDStmt,
-		changesStmt:         q.changesStmt,
-		countCategoriesStmt: q.countCategoriesStmt,
-		freeIDStmt:          q.freeIDStmt,
-		headStmt:            q.headStmt,
-		iDTakenStmt:         q.iDTakenStmt,
-		insertBookStmt:      q.insertBookStmt,
-		lastIDStmt:          q.lastIDStmt,
-		listBooksStmt:       q.listBooksStmt,
-		listCategoryStmt:    q.listCategoryStmt,
-		setPopularityStmt:   q.setPopularityStmt,
-		sizeStmt:            q.sizeStmt,
-		updateBookStmt:      q.updateBookStmt,
+		db:                    tx,
+		tx:                    tx,
+		bookByIDStmt:          q.bookByIDStmt,
+		bookByIdentifierStmt:  q.bookByIdentifierStmt,
+		bookBySourceStmt:      q.bookBySourceStmt,
+		booksByIDStmt:         q.booksByIDStmt,
+		booksByISBNStmt:       q.booksByISBNStmt,
+		changesStmt:           q.changesStmt,
+		countCategoriesStmt:   q.countCategoriesStmt,
+		forgetIdentifiersStmt: q.forgetIdentifiersStmt,
+		freeIDStmt:            q.freeIDStmt,
+		headStmt:              q.headStmt,
+		iDTakenStmt:           q.iDTakenStmt,
+		insertBookStmt:        q.insertBookStmt,
+		keepIdentifierStmt:    q.keepIdentifierStmt,
+		lastIDStmt:            q.lastIDStmt,
+		listBooksStmt:         q.listBooksStmt,
+		listCategoryStmt:      q.listCategoryStmt,
+		setPopularityStmt:     q.setPopularityStmt,
+		sizeStmt:              q.sizeStmt,
+		updateBookStmt:        q.updateBookStmt,
 	}
 }

@@ -13,11 +13,12 @@ type Book struct {
 	Tags             string
 	Series           string
 	SeriesPosition   float64
-	Isbn13           string
 	Language         string
 	Source           string
 	SourceID         string
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
+	Isbns            string
+	Joined           string
 }

@@ -10,8 +10,52 @@ import (
 	"strings"
 )
 
+const bookByID = `-- name: BookByID :one
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books WHERE id = ?
+`
+
+func (q *Queries) BookByID(ctx context.Context, id int32) (Book, error) {
+	row := q.queryRow(ctx, q.bookByIDStmt, bookByID, id)
+	var i Book
+	err := row.Scan(
+		&i.ID,
+		&i.Title,
+		&i.Authors,
+		&i.Category,
+		&i.Year,
+		&i.Tags,
+		&i.Series,
+		&i.SeriesPosition,
+		&i.Language,
+		&i.Source,
+		&i.SourceID,
+		&i.Popularity,
+		&i.SourcePopularity,
+		&i.Position,
+		&i.Isbns,
+		&i.Joined,
+	)
+	return i, err
+}
+
+const bookByIdentifier = `-- name: BookByIdentifier :one
+SELECT book_id FROM identifiers WHERE scheme = ? AND value = ?
+`
+
+type BookByIdentifierParams struct {
+	Scheme string
+	Value  string
+}
+
+func (q *Queries) BookByIdentifier(ctx context.Context, arg BookByIdentifierParams) (int32, error) {
+	row := q.queryRow(ctx, q.bookByIdentifierStmt, bookByIdentifier, arg.Scheme, arg.Value)
+	var book_id int32
+	err := row.Scan(&book_id)
+	return book_id, err
+}
+
 const bookBySource = `-- name: BookBySource :one
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE source = ? AND source_id = ?
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books WHERE source = ? AND source_id = ?
 `
 
 type BookBySourceParams struct {
@@ -31,19 +75,20 @@ func (q *Queries) BookBySource(ctx context.Context, arg BookBySourceParams) (Boo
 		&i.Tags,
 		&i.Series,
 		&i.SeriesPosition,
-		&i.Isbn13,
 		&i.Language,
 		&i.Source,
 		&i.SourceID,
 		&i.Popularity,
 		&i.SourcePopularity,
 		&i.Position,
+		&i.Isbns,
+		&i.Joined,
 	)
 	return i, err
 }
 
 const booksByID = `-- name: BooksByID :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE id IN (/*SLICE:ids*/?)
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books WHERE id IN (/*SLICE:ids*/?)
 `
 
 func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
@@ -74,13 +119,14 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -95,8 +141,50 @@ func (q *Queries) BooksByID(ctx context.Context, ids []int32) ([]Book, error) {
 	return items, nil
 }
 
+const booksByISBN = `-- name: BooksByISBN :many
+SELECT value, book_id FROM identifiers WHERE scheme = 'isbn' AND value IN (/*SLICE:isbns*/?)
+`
+
+type BooksByISBNRow struct {
+	Value  string
+	BookID int32
+}
+
+func (q *Queries) BooksByISBN(ctx context.Context, isbns []string) ([]BooksByISBNRow, error) {
+	query := booksByISBN
+	var queryParams []interface{}
+	if len(isbns) > 0 {
+		for _, v := range isbns {
+			queryParams = append(queryParams, v)
+		}
+		query = strings.Replace(query, "/*SLICE:isbns*/?", strings.Repeat(",?", len(isbns))[1:], 1)
+	} else {
+		query = strings.Replace(query, "/*SLICE:isbns*/?", "NULL", 1)
+	}
+	rows, err := q.query(ctx, nil, query, queryParams...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BooksByISBNRow
+	for rows.Next() {
+		var i BooksByISBNRow
+		if err := rows.Scan(&i.Value, &i.BookID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const changes = `-- name: Changes :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books WHERE position > ? ORDER BY position LIMIT ?
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books WHERE position > ? ORDER BY position LIMIT ?
 `
 
 type ChangesParams struct {
@@ -122,13 +210,14 @@ func (q *Queries) Changes(ctx context.Context, arg ChangesParams) ([]Book, error
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -175,6 +264,15 @@ func (q *Queries) CountCategories(ctx context.Context) ([]CountCategoriesRow, er
 	return items, nil
 }
 
+const forgetIdentifiers = `-- name: ForgetIdentifiers :exec
+DELETE FROM identifiers WHERE book_id = ?
+`
+
+func (q *Queries) ForgetIdentifiers(ctx context.Context, bookID int32) error {
+	_, err := q.exec(ctx, q.forgetIdentifiersStmt, forgetIdentifiers, bookID)
+	return err
+}
+
 const freeID = `-- name: FreeID :one
 SELECT CAST(coalesce((
     SELECT b.id + 1 FROM books AS b
@@ -214,9 +312,9 @@ func (q *Queries) IDTaken(ctx context.Context, id int32) (int64, error) {
 
 const insertBook = `-- name: InsertBook :exec
 INSERT INTO books (
-    id, title, authors, category, year, tags, series, series_position, isbn13, language,
-    source, source_id, popularity, source_popularity, position
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    id, title, authors, category, year, tags, series, series_position, language,
+    source, source_id, popularity, source_popularity, position, isbns, joined
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 `
 
 type InsertBookParams struct {
@@ -228,13 +326,14 @@ type InsertBookParams struct {
 	Tags             string
 	Series           string
 	SeriesPosition   float64
-	Isbn13           string
 	Language         string
 	Source           string
 	SourceID         string
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
+	Isbns            string
+	Joined           string
 }
 
 func (q *Queries) InsertBook(ctx context.Context, arg InsertBookParams) error {
@@ -247,14 +346,30 @@ func (q *Queries) InsertBook(ctx context.Context, arg InsertBookParams) error {
 		arg.Tags,
 		arg.Series,
 		arg.SeriesPosition,
-		arg.Isbn13,
 		arg.Language,
 		arg.Source,
 		arg.SourceID,
 		arg.Popularity,
 		arg.SourcePopularity,
 		arg.Position,
+		arg.Isbns,
+		arg.Joined,
 	)
+	return err
+}
+
+const keepIdentifier = `-- name: KeepIdentifier :exec
+INSERT INTO identifiers (scheme, value, book_id) VALUES (?, ?, ?)
+`
+
+type KeepIdentifierParams struct {
+	Scheme string
+	Value  string
+	BookID int32
+}
+
+func (q *Queries) KeepIdentifier(ctx context.Context, arg KeepIdentifierParams) error {
+	_, err := q.exec(ctx, q.keepIdentifierStmt, keepIdentifier, arg.Scheme, arg.Value, arg.BookID)
 	return err
 }
 
@@ -270,7 +385,7 @@ func (q *Queries) LastID(ctx context.Context) (int64, error) {
 }
 
 const listBooks = `-- name: ListBooks :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books
 WHERE popularity <= ?1 AND (popularity < ?1 OR id > ?2)
 ORDER BY popularity DESC, id LIMIT ?3
 `
@@ -299,13 +414,14 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -321,7 +437,7 @@ func (q *Queries) ListBooks(ctx context.Context, arg ListBooksParams) ([]Book, e
 }
 
 const listCategory = `-- name: ListCategory :many
-SELECT id, title, authors, category, year, tags, series, series_position, isbn13, language, source, source_id, popularity, source_popularity, position FROM books
+SELECT id, title, authors, category, year, tags, series, series_position, language, source, source_id, popularity, source_popularity, position, isbns, joined FROM books
 WHERE category = ?1 AND popularity <= ?2
   AND (popularity < ?2 OR id > ?3)
 ORDER BY popularity DESC, id LIMIT ?4
@@ -357,13 +473,14 @@ func (q *Queries) ListCategory(ctx context.Context, arg ListCategoryParams) ([]B
 			&i.Tags,
 			&i.Series,
 			&i.SeriesPosition,
-			&i.Isbn13,
 			&i.Language,
 			&i.Source,
 			&i.SourceID,
 			&i.Popularity,
 			&i.SourcePopularity,
 			&i.Position,
+			&i.Isbns,
+			&i.Joined,
 		); err != nil {
 			return nil, err
 		}
@@ -405,8 +522,8 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 
 const updateBook = `-- name: UpdateBook :exec
 UPDATE books SET
-    title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?, isbn13 = ?,
-    language = ?, popularity = ?, source_popularity = ?, position = ?
+    title = ?, authors = ?, category = ?, year = ?, tags = ?, series = ?, series_position = ?,
+    language = ?, popularity = ?, source_popularity = ?, position = ?, isbns = ?, joined = ?
 WHERE id = ?
 `
 
@@ -418,11 +535,12 @@ type UpdateBookParams struct {
 	Tags             string
 	Series           string
 	SeriesPosition   float64
-	Isbn13           string
 	Language         string
 	Popularity       int64
 	SourcePopularity int64
 	Position         int64
+	Isbns            string
+	Joined           string
 	ID               int32
 }
 
@@ -435,11 +553,12 @@ func (q *Queries) UpdateBook(ctx context.Context, arg UpdateBookParams) error {
 		arg.Tags,
 		arg.Series,
 		arg.SeriesPosition,
-		arg.Isbn13,
 		arg.Language,
 		arg.Popularity,
 		arg.SourcePopularity,
 		arg.Position,
+		arg.Isbns,
+		arg.Joined,
 		arg.ID,
 	)
 	return err

@@ -1,0 +1,28 @@
+-- +goose Up
+-- What books are known by, beside their ids and the keys of their own records:
+-- ISBNs (scheme "isbn"), and the keys of joined records ("record:" and source).
+-- books.isbns and books.joined say the same, for reading.
+CREATE TABLE identifiers (
+    scheme  TEXT    NOT NULL,
+    value   TEXT    NOT NULL,
+    book_id INTEGER NOT NULL,
+    PRIMARY KEY (scheme, value)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identifiers_book ON identifiers (book_id);
+
+-- Of several books with one ISBN the first keeps it.
+INSERT INTO identifiers (scheme, value, book_id)
+SELECT 'isbn', isbn13, min(id) FROM books WHERE isbn13 <> '' GROUP BY isbn13;
+
+ALTER TABLE books ADD COLUMN isbns TEXT NOT NULL DEFAULT '[]'; -- JSON array, of the book's own record
+ALTER TABLE books ADD COLUMN joined TEXT NOT NULL DEFAULT '[]'; -- JSON array of records
+UPDATE books SET isbns = json_array(isbn13)
+WHERE EXISTS (SELECT 1 FROM identifiers WHERE scheme = 'isbn' AND value = books.isbn13 AND book_id = books.id);
+ALTER TABLE books DROP COLUMN isbn13;
+
+-- +goose Down
+ALTER TABLE books ADD COLUMN isbn13 TEXT NOT NULL DEFAULT '';
+UPDATE books SET isbn13 = coalesce(isbns ->> 0, '');
+ALTER TABLE books DROP COLUMN joined;
+ALTER TABLE books DROP COLUMN isbns;
+DROP TABLE identifiers;
