@@ -109,13 +109,12 @@ func (c *importShelvesCommand) Run(ctx context.Context) error {
 	return withServices(ctx, c.workFlags, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
 		target := importer.Target{Catalog: clients.Catalog, Readers: clients.Readers}
 		done, err := importer.ImportShelves(ctx, target, c.Reader, name, file)
+		if done != nil {
+			fmt.Print(done)
+		}
 		if err != nil {
-			return fmt.Errorf("import: %w", err)
+			return fmt.Errorf("import: %w; import the file again to go on: nothing is recorded twice", err)
 		}
-		for _, f := range done.Refused {
-			fmt.Println(f)
-		}
-		fmt.Printf("%s: %d books of %d rows found, %d interactions are new\n", done.Format, done.Matched, done.Rows, done.Recorded)
 		return nil
 	})
 }

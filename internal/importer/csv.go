@@ -37,7 +37,7 @@ var (
 		"tags":            {"tags", "subjects", "keywords"},
 		"series":          {"series"},
 		"series_position": {"series_position", "position", "volume"},
-		"isbn":            {"isbn13", "isbn", "isbn10"},
+		"isbn":            {"isbns", "isbn13", "isbn", "isbn10"},
 		"language":        {"language", "language_code", "lang"},
 		"popularity":      {"popularity", "ratings_count", "readers"},
 		"source":          {"source"},
@@ -86,8 +86,8 @@ func InteractionFields() []string { return sortedKeys(interactionFields) }
 // other needs a title. Books are imported first, whatever the order of the
 // paths. The separator is found by the header (comma, semicolon or tab).
 //
-// A book needs a title. Authors and tags are separated by ; or |. A book's key
-// is its id, else its ISBN, else made from title and authors; it may name a
+// A book needs a title. Authors and tags are separated by ; or |, ISBNs by
+// commas, too. A book's key is its id, else its first ISBN, else made from title and authors; it may name a
 // source other than that of the options. An interaction
 // names its book by that key. Without a kind it is a rating when it has a value
 // and otherwise a finished book; another kind with a value is both.
@@ -254,16 +254,18 @@ func (c csvFiles) book(ctx context.Context, in *Intake, r record) error {
 		return nil
 	}
 	// A wrong ISBN or language is no reason to go without the book.
-	if b.Isbn13, err = parseISBN(r.value("isbn")); err != nil {
+	isbns, wrong := parseISBNs(r.value("isbn"))
+	for _, err := range wrong {
 		in.Warn(r.at("isbn"), "%v", err)
 	}
+	b.Isbns = isbns
 	if b.Language, err = parseLanguage(r.value("language")); err != nil {
 		in.Warn(r.at("language"), "%v", err)
 	}
 	b.Source, b.SourceId = r.value("source"), r.value("id")
 	b.Id = wish(b.SourceId)
-	if b.SourceId == "" {
-		b.SourceId = b.Isbn13
+	if b.SourceId == "" && len(isbns) > 0 {
+		b.SourceId = isbns[0]
 	}
 	if b.SourceId == "" {
 		b.SourceId = slug(b.Title, b.Authors)

@@ -24,7 +24,7 @@ func TestCSVBooks(t *testing.T) {
 			name: "all fields",
 			text: "id,title,authors,category,year,tags,series,series_position,isbn,language,popularity\n" +
 				`7,"Good Omens","Terry Pratchett; Neil Gaiman",Fantasy,1990,Angels|Apocalypse,,,0-552-13703-0,eng,12` + "\n",
-			books: []string{`id:7  title:"Good Omens"  authors:"Terry Pratchett"  authors:"Neil Gaiman"  category:CATEGORY_FANTASY  year:1990  tags:"angels"  tags:"apocalypse"  isbn13:"9780552137034"  language:"en"  source:"csv"  source_id:"7"  popularity:12`},
+			books: []string{`id:7  title:"Good Omens"  authors:"Terry Pratchett"  authors:"Neil Gaiman"  category:CATEGORY_FANTASY  year:1990  tags:"angels"  tags:"apocalypse"  isbn13:"9780552137034"  language:"en"  source:"csv"  source_id:"7"  popularity:12  isbns:"9780552137034"`},
 		},
 		{
 			name: "other names and separators",
@@ -36,8 +36,8 @@ func TestCSVBooks(t *testing.T) {
 		},
 		{
 			name:  "the series in the title, the ISBN for a key",
-			text:  "title,isbn\n\"Mort (Discworld, #4)\",9780552131063\n",
-			books: []string{`id:1000  title:"Mort"  series:"Discworld"  series_position:4  isbn13:"9780552131063"  source:"csv"  source_id:"9780552131063"`},
+			text:  "title,isbn\n\"Mort (Discworld, #4)\",\"9780552131063, 0-340-96019-1 ;0552131067\"\n",
+			books: []string{`id:1000  title:"Mort"  series:"Discworld"  series_position:4  isbn13:"9780552131063"  source:"csv"  source_id:"9780552131063"  isbns:"9780552131063"  isbns:"9780340960196"`},
 		},
 		{
 			name:  "line breaks in quotes",

@@ -91,9 +91,13 @@ func exportRow(b *catalogv1.Book) []string {
 	if b.GetCategory() != 0 {
 		category = categoryNames[b.GetCategory()]
 	}
+	isbns := b.GetIsbns()
+	if len(isbns) == 0 { // of a catalog that knows one only
+		isbns = []string{b.GetIsbn13()}
+	}
 	row := []string{
 		b.GetSource(), b.GetSourceId(), b.GetTitle(), strings.Join(b.GetAuthors(), "; "), category, number(float64(b.GetYear())),
-		strings.Join(b.GetTags(), "; "), b.GetSeries(), number(float64(b.GetSeriesPosition())), b.GetIsbn13(), b.GetLanguage(), strconv.FormatInt(b.GetPopularity(), 10),
+		strings.Join(b.GetTags(), "; "), b.GetSeries(), number(float64(b.GetSeriesPosition())), strings.Join(isbns, "; "), b.GetLanguage(), strconv.FormatInt(b.GetPopularity(), 10),
 	}
 	for i := range row {
 		row[i] = armour(row[i])

@@ -20,7 +20,7 @@ var exported = []*catalogv1.Book{
 	{Title: "Plain, with \"quotes\"\nand 'apostrophes", Source: "csv", SourceId: "3"},
 	{
 		Title: "The Odyssey", Authors: []string{"Homer"}, Category: catalogv1.Category_CATEGORY_POETRY, Year: -700, Tags: []string{"epic", "sea"},
-		Series: "Epics", SeriesPosition: 2.5, Isbn13: "9780140268867", Language: "grc", Source: "csv", SourceId: "4", Popularity: 12,
+		Series: "Epics", SeriesPosition: 2.5, Isbn13: "9780140268867", Isbns: []string{"9780140268867", "9780374525743"}, Language: "grc", Source: "csv", SourceId: "4", Popularity: 12,
 	},
 }
 

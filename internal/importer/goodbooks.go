@@ -177,10 +177,9 @@ func (g goodbooks) readBooks(ctx context.Context, in *Intake) ([]goodbook, error
 		// Many editions here have a publisher's number in place of the ISBN, and
 		// isbn13 has lost its last digits to a spreadsheet (9.78043902348e+12):
 		// no warning for either.
-		if b.Isbn13, err = parseISBN(value(isbn)); err != nil || b.Isbn13 == "" {
-			if b.Isbn13, err = parseISBN(value(isbn13)); err != nil || len(value(isbn13)) < 13 {
-				b.Isbn13 = ""
-			}
+		b.Isbns, _ = parseISBNs(value(isbn))
+		if text := value(isbn13); len(text) >= 13 && len(b.Isbns) == 0 {
+			b.Isbns, _ = parseISBNs(text)
 		}
 		if p, err := strconv.ParseInt(value(popularity), 10, 64); err == nil && p > 0 {
 			b.Popularity = p

@@ -175,6 +175,9 @@ func Load(ctx context.Context, target Target, source Source, o Options) (Report,
 	if err = source.Send(ctx, in); err == nil {
 		err = in.flush(ctx)
 	}
+	if in.joined > 0 {
+		in.Note("%s of books that the catalogue had from another record: each was joined to that book by an ISBN.", isOrAre(in.joined, "record"))
+	}
 	if in.findings != nil {
 		in.findings.Flush()
 		if failed := in.findings.Error(); failed != nil {

@@ -50,7 +50,9 @@ type Intake struct {
 
 	bookBatch []*catalogv1.Book
 	bookKeys  []string
+	bookAt    []Place // of the books in the batch
 	bookBytes int
+	joined    int // books that became those of other records
 
 	readers     map[string]int32 // by key; 0 while in the batch
 	readerBatch []*readersv1.Reader
@@ -138,6 +140,9 @@ func (in *Intake) Book(ctx context.Context, at Place, b *catalogv1.Book) error {
 		in.refuse(&in.report.Books, at, "the book has no id")
 		return nil
 	}
+	if len(b.Isbns) > 0 && b.Isbn13 == "" {
+		b.Isbn13 = b.Isbns[0] // for a catalog that is older than the field of all
+	}
 	if reason := in.invalid(b); reason != "" {
 		in.refuse(&in.report.Books, at, "%s", reason)
 		return nil
@@ -155,6 +160,7 @@ func (in *Intake) Book(ctx context.Context, at Place, b *catalogv1.Book) error {
 	in.books[b.SourceId] = known{line: max(at.Line, 1)}
 	in.bookBatch = append(in.bookBatch, b)
 	in.bookKeys = append(in.bookKeys, b.SourceId)
+	in.bookAt = append(in.bookAt, at)
 	in.bookBytes += size
 	return nil
 }
@@ -351,10 +357,21 @@ func (in *Intake) flushBooks(ctx context.Context) error {
 	for i, key := range in.bookKeys {
 		in.books[key] = known{id: resp.Ids[i], line: in.books[key].line}
 	}
+	for _, l := range resp.GetLeftOut() {
+		if int(l.GetIndex()) >= len(in.bookAt) {
+			return fmt.Errorf("send books to the catalog: an answer for book %d of %d", l.GetIndex(), len(in.bookAt))
+		}
+		if l.GetHeldBy() == 0 {
+			in.Warn(in.bookAt[l.GetIndex()], "%q is not an ISBN: its check digit is wrong", l.GetIsbn())
+		} else {
+			in.Warn(in.bookAt[l.GetIndex()], "the ISBN %s is that of another book of the catalogue already, of number %d", l.GetIsbn(), l.GetHeldBy())
+		}
+	}
+	in.joined += int(resp.GetJoined())
 	in.report.Books.Imported += int(resp.GetCreated() + resp.GetUpdated())
 	in.report.Books.Unchanged += int(resp.GetUnchanged())
 	in.report.BooksPosition = max(in.report.BooksPosition, resp.GetPosition())
-	in.bookBatch, in.bookKeys, in.bookBytes = nil, in.bookKeys[:0], 0
+	in.bookBatch, in.bookKeys, in.bookAt, in.bookBytes = nil, in.bookKeys[:0], in.bookAt[:0], 0
 	return nil
 }
 
@@ -420,13 +437,21 @@ func (in *Intake) readCatalogue(ctx context.Context) error {
 			return fmt.Errorf("read the catalogue: %w", plain(err))
 		}
 		for _, b := range m.GetBooks() {
-			if _, met := in.books[b.GetSourceId()]; b.GetSource() == in.source && !met {
-				in.books[b.GetSourceId()] = known{id: b.GetId()}
+			in.recognise(b.GetSource(), b.GetSourceId(), b.GetId())
+			for _, record := range b.GetJoined() {
+				in.recognise(record.GetSource(), record.GetSourceId(), b.GetId())
 			}
 		}
 		if m.GetPosition() >= m.GetHead() {
 			return nil
 		}
+	}
+}
+
+// recognise learns the book of a record, when it is one of the source.
+func (in *Intake) recognise(source, key string, id int32) {
+	if _, met := in.books[key]; source == in.source && !met {
+		in.books[key] = known{id: id}
 	}
 }
 

@@ -208,23 +208,7 @@ func TestInteractionID(t *testing.T) {
 
 // The same through the real services, twice.
 func TestLoadIntoServices(t *testing.T) {
-	books, err := catalogsqlite.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = books.Close() })
-	log, err := readerssqlite.Open(t.Context(), filepath.Join(t.TempDir(), "readers.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = log.Close() })
-	catalogServer, readersServer := catalog.NewServer(books, quiet), readers.NewServer(log, quiet)
-	conn := chassistest.ServeTasks(t, func(r grpc.ServiceRegistrar) {
-		catalogServer.Register(r)
-		readersServer.Register(r)
-	}, catalogServer.Run, readersServer.Run)
-	target := Target{Catalog: catalogv1.NewCatalogServiceClient(conn), Readers: readersv1.NewReadersServiceClient(conn)}
-
+	target := serveReal(t)
 	for _, tt := range []struct {
 		source Source
 		want   [3]int // books, readers, interactions
@@ -253,5 +237,66 @@ func TestLoadIntoServices(t *testing.T) {
 		if second.InteractionsPosition != first.InteractionsPosition {
 			t.Errorf("the log has grown from %d to %d", first.InteractionsPosition, second.InteractionsPosition)
 		}
+	}
+}
+
+// serveReal is the real services over databases of their own.
+func serveReal(t *testing.T) Target {
+	t.Helper()
+	books, err := catalogsqlite.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = books.Close() })
+	log, err := readerssqlite.Open(t.Context(), filepath.Join(t.TempDir(), "readers.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	catalogServer, readersServer := catalog.NewServer(books, quiet), readers.NewServer(log, quiet)
+	conn := chassistest.ServeTasks(t, func(r grpc.ServiceRegistrar) {
+		catalogServer.Register(r)
+		readersServer.Register(r)
+	}, catalogServer.Run, readersServer.Run)
+	return Target{Catalog: catalogv1.NewCatalogServiceClient(conn), Readers: readersv1.NewReadersServiceClient(conn)}
+}
+
+// Records of several sources about one book are one book, and what readers did
+// with any of them is about it; an ISBN that is another's is reported at its row.
+func TestLoadJoinsRecordsByISBN(t *testing.T) {
+	target := serveReal(t)
+	dir := write(t, map[string]string{
+		"books.csv": "id,title,authors,isbn\n1,Dune,Frank Herbert,0441172717\n",
+		"more.csv": "id,title,authors,isbn\na,\"Dune (Dune, #1)\",F. Herbert,\"9780441172719;9780340960196\"\n" +
+			"b,Emma,Jane Austen,9780340960196\nc,Persuasion,Jane Austen,9780340960197\n",
+		"shelves.csv": "reader,book,kind\nanna,a,finished\n",
+	})
+	load := func(source string, files ...string) Report {
+		t.Helper()
+		for i := range files {
+			files[i] = filepath.Join(dir, files[i])
+		}
+		report, err := Load(t.Context(), target, CSV(CSVOptions{Source: source}, files...), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	load("shop", "books.csv")
+	report := load("publisher", "more.csv")
+	if report.Books != (Count{Read: 3, Imported: 3}) || len(report.Notes) != 1 || !strings.HasPrefix(report.Notes[0], "1 record is of books") {
+		t.Errorf("%+v", report)
+	}
+	wantText := "kept: more.csv:4:26: \"9780340960197\" is not an ISBN: its check digit is wrong\n" +
+		"kept: more.csv:3:1: the ISBN 9780340960196 is that of another book of the catalogue already, of number 1\n"
+	if got := findings(report); got != wantText {
+		t.Errorf("got\n%swant\n%s", got, wantText)
+	}
+	// The joined record is known by its key in a run without the books, too.
+	if report := load("publisher", "shelves.csv"); report.Interactions.Imported != 1 || report.RefusedCount() > 0 {
+		t.Errorf("%+v", report)
+	}
+	if report := load("publisher", "more.csv"); report.Books != (Count{Read: 3, Unchanged: 3}) {
+		t.Errorf("a second time: %+v", report)
 	}
 }

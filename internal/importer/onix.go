@@ -37,6 +37,10 @@ const (
 	maxDepth   = 30
 )
 
+// alternativeFormat is the code, in list 51 of ONIX, of a product with the same
+// text in another form.
+const alternativeFormat = "06"
+
 // shortTags are those of the elements that are used.
 var shortTags = map[string]string{
 	"product": "Product", "a001": "RecordReference", "a002": "NotificationType",
@@ -47,6 +51,7 @@ var shortTags = map[string]string{
 	"b037": "PersonNameInverted", "b039": "NamesBeforeKey", "b040": "KeyNames", "b047": "CorporateName",
 	"language": "Language", "b253": "LanguageRole", "b252": "LanguageCode", "subject": "Subject", "b070": "SubjectHeadingText",
 	"publishingdetail": "PublishingDetail", "publishingdate": "PublishingDate", "x448": "PublishingDateRole", "b306": "Date",
+	"relatedmaterial": "RelatedMaterial", "relatedproduct": "RelatedProduct", "x455": "ProductRelationCode",
 }
 
 // element is a part of a product, its name that of the reference.
@@ -264,8 +269,9 @@ func bookOf(p *element, warn func(format string, args ...any)) (*catalogv1.Book,
 		case "15", "02", "03": // ISBN-13, ISBN-10, GTIN-13
 			isbn, err := parseISBN(id.value("IDValue"))
 			switch {
-			case err == nil && b.GetIsbn13() == "" && strings.HasPrefix(isbn, "97"):
-				b.Isbn13, b.SourceId = isbn, isbn
+			case err == nil && isbn != "" && !slices.Contains(b.GetIsbns(), isbn):
+				b.Isbns = append(b.GetIsbns(), isbn)
+				b.SourceId = b.GetIsbns()[0]
 			case err != nil && id.value("ProductIDType") != "03":
 				warn("%v", err)
 			}
@@ -305,6 +311,19 @@ func bookOf(p *element, warn func(format string, args ...any)) (*catalogv1.Book,
 		// 11 is the first publication of the work, 01 that of the product.
 		if role := date.value("PublishingDateRole"); err == nil && year <= 3000 && (role == "11" || role == "01" && b.GetYear() == 0) {
 			b.Year = int32(year)
+		}
+	}
+	// Other products of the same text, such as the paperback of a hardcover.
+	for _, other := range p.all("RelatedMaterial", "RelatedProduct") {
+		if other.value("ProductRelationCode") != alternativeFormat {
+			continue
+		}
+		for _, id := range other.all("ProductIdentifier") {
+			isbn, err := parseISBN(id.value("IDValue"))
+			if kind := id.value("ProductIDType"); err == nil && isbn != "" && (kind == "15" || kind == "02") &&
+				len(b.GetIsbns()) < maxISBNs && !slices.Contains(b.GetIsbns(), isbn) {
+				b.Isbns = append(b.GetIsbns(), isbn)
+			}
 		}
 	}
 	return b, nil

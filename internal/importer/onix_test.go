@@ -28,6 +28,8 @@ const reference = `<?xml version="1.0" encoding="utf-8"?>
 </DescriptiveDetail>
 <PublishingDetail><PublishingDate><PublishingDateRole>01</PublishingDateRole><Date>20030101</Date></PublishingDate>
 <PublishingDate><PublishingDateRole>11</PublishingDateRole><Date>1974</Date></PublishingDate></PublishingDetail>
+<RelatedMaterial><RelatedProduct><ProductRelationCode>06</ProductRelationCode><ProductIdentifier><ProductIDType>15</ProductIDType><IDValue>9780061054884</IDValue></ProductIdentifier></RelatedProduct>
+<RelatedProduct><ProductRelationCode>03</ProductRelationCode><ProductIdentifier><ProductIDType>15</ProductIDType><IDValue>9780441172719</IDValue></ProductIdentifier></RelatedProduct></RelatedMaterial>
 </Product>
 </ONIXMessage>`
 
@@ -65,7 +67,7 @@ func TestONIX(t *testing.T) {
 			}
 			want := &catalogv1.Book{
 				Id: fake.books[0].GetId(), Title: "The Dispossessed", Authors: []string{c.author}, Category: catalogv1.Category_CATEGORY_SCIENCE_FICTION,
-				Year: 1974, Tags: []string{"science fiction"}, Series: "Hainish Cycle", SeriesPosition: 6, Isbn13: "9780060512750", Language: "en",
+				Year: 1974, Tags: []string{"science fiction"}, Series: "Hainish Cycle", SeriesPosition: 6, Isbn13: "9780060512750", Isbns: []string{"9780060512750", "9780061054884"}, Language: "en",
 				Source: "onix", SourceId: "9780060512750",
 			}
 			if got := fake.books[0]; fmt.Sprint(got) != fmt.Sprint(want) {

@@ -18,7 +18,7 @@ import (
 // OpenLibrary is any number of files of Open Library's dumps, plain or
 // compressed: of works, authors and editions, one file each or all in one. A
 // line has five fields separated by tabs, the last of which is a record in
-// JSON. Every work is a book. The names of its authors, an ISBN, the language
+// JSON. Every work is a book. The names of its authors, all ISBNs, the language
 // and an earlier year come from the other two kinds, if they are there.
 //
 // The files are read twice: first what is known of authors and editions, which
@@ -31,8 +31,9 @@ func (openLibrary) Name() string { return "openlibrary" }
 
 // edition is what a work learns from its editions.
 type edition struct {
-	isbn, language string
-	year           int32
+	isbns    []string // of thirteen digits each
+	language string
+	year     int32
 }
 
 // dumpRecord has the fields of all three kinds that are used. Records of the
@@ -197,12 +198,12 @@ func valid(line string) error {
 	return nil
 }
 
-// with is what is known after one more edition: the first ISBN and language
-// there are, and the earliest year.
+// with is what is known after one more edition: all ISBNs, the first language
+// there is, and the earliest year.
 func (e edition) with(r dumpRecord) edition {
 	for _, text := range slices.Concat(r.ISBN13, r.ISBN10) {
-		if isbn, err := parseISBN(text); err == nil && e.isbn == "" {
-			e.isbn = isbn
+		if isbn, err := parseISBN(text); err == nil && isbn != "" && len(e.isbns) < maxISBNs && !slices.Contains(e.isbns, isbn) {
+			e.isbns = append(e.isbns, isbn)
 		}
 	}
 	if len(r.Language) == 1 && e.language == "" {
@@ -216,7 +217,7 @@ func (e edition) with(r dumpRecord) edition {
 }
 
 func (r dumpRecord) book(key string, authors map[string]string, e edition) *catalogv1.Book {
-	b := &catalogv1.Book{SourceId: key, Isbn13: e.isbn, Language: e.language, Year: yearIn(r.First)}
+	b := &catalogv1.Book{SourceId: key, Isbns: e.isbns, Language: e.language, Year: yearIn(r.First)}
 	if b.Year == 0 {
 		b.Year = e.year
 	}

@@ -19,7 +19,7 @@ const dump = `/type/author	/authors/OL1A	1	2020-01-01T00:00:00	{"name": "Ursula 
 /type/work	/works/OL4W	1	2020-01-01T00:00:00	{"title": "Cut
 /type/work	too few
 /type/edition	/books/OL1M	1	2020-01-01T00:00:00	{"works": [{"key": "/works/OL1W"}], "isbn_10": ["0-06-051275-X"], "publish_date": "2003", "languages": [{"key": "/languages/eng"}]}
-/type/edition	/books/OL2M	1	2020-01-01T00:00:00	{"works": [{"key": "/works/OL1W"}], "isbn_13": ["1234567890123"], "publish_date": "May 1974"}
+/type/edition	/books/OL2M	1	2020-01-01T00:00:00	{"works": [{"key": "/works/OL1W"}], "isbn_13": ["1234567890123", "9780061054884"], "isbn_10": ["006051275X"], "publish_date": "May 1974"}
 /type/edition	/books/OL3M	1	2020-01-01T00:00:00	{"works": "none"}
 /type/redirect	/works/OL8W	1	2020-01-01T00:00:00	{"location": "/works/OL1W"}
 `
@@ -41,7 +41,7 @@ func TestOpenLibrary(t *testing.T) {
 	}
 	first := fake.books[0]
 	if first.GetTitle() != "The Dispossessed" || fmt.Sprint(first.GetAuthors()) != "[Ursula K. Le Guin]" || first.GetYear() != 1974 ||
-		first.GetIsbn13() != "9780060512750" || first.GetLanguage() != "en" || first.GetCategory() != catalogv1.Category_CATEGORY_SCIENCE_FICTION ||
+		fmt.Sprint(first.GetIsbns()) != "[9780060512750 9780061054884]" || first.GetLanguage() != "en" || first.GetCategory() != catalogv1.Category_CATEGORY_SCIENCE_FICTION ||
 		first.GetSourceId() != "OL1W" || len(first.GetTags()) != 3 {
 		t.Errorf("got %v", first)
 	}
@@ -152,7 +152,7 @@ func FuzzOpenLibrary(f *testing.F) {
 			return
 		}
 		b := r.book(key, map[string]string{"OL1A": "A"}, edition{}.with(r))
-		if len(b.GetTags()) > maxTags || len(b.GetAuthors()) > maxAuthors || b.GetIsbn13() != "" && len(b.GetIsbn13()) != 13 {
+		if len(b.GetTags()) > maxTags || len(b.GetAuthors()) > maxAuthors || len(b.GetIsbns()) > maxISBNs {
 			t.Errorf("%q gives %v", line, b)
 		}
 	})

@@ -319,6 +319,14 @@ func windows1252(b byte) rune {
 	return []rune(high)[b-0x80]
 }
 
+// isOrAre is how many there are of something, and what they do.
+func isOrAre(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return plural(n, noun) + " are"
+}
+
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

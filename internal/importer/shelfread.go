@@ -29,12 +29,15 @@ type ShelfFile struct {
 	Format  string // "Goodreads", "StoryGraph", "LibraryThing" or "Octavo"
 	Entries []ShelfRow
 	Refused []Finding // rows that say nothing that can be taken
+	// Warnings are the rows of which something could not be read.
+	Warnings []Finding
 }
 
 // ShelfRow is an entry and the line it is from.
 type ShelfRow struct {
 	ShelfEntry
-	Line int
+	Listed string // the title with what else stands there, such as the series in brackets
+	Line   int
 }
 
 // shelfFormat is how one site writes its exports. A file is of the format whose
@@ -192,10 +195,15 @@ func (f *shelfFormat) read(t *table) (*ShelfFile, error) {
 		case err != nil:
 			return nil, err
 		default:
-			if entry, reason := f.entry(t, row); reason != "" {
+			entry, warning, reason := f.entry(t, row)
+			switch {
+			case reason != "":
 				file.Refused = append(file.Refused, Finding{t.at(-1), reason})
-			} else {
-				file.Entries = append(file.Entries, ShelfRow{entry, t.first})
+			case warning != "":
+				file.Warnings = append(file.Warnings, Finding{t.at(-1), warning})
+				fallthrough
+			default:
+				file.Entries = append(file.Entries, entry)
 			}
 		}
 		if len(file.Entries)+len(file.Refused) > MaxShelfRows {
@@ -204,21 +212,25 @@ func (f *shelfFormat) read(t *table) (*ShelfFile, error) {
 	}
 }
 
-// entry reads one row. A reason says why it gives nothing.
-func (f *shelfFormat) entry(t *table, row []string) (e ShelfEntry, reason string) {
+// entry reads one row. A reason says why it gives nothing, a warning what it is
+// taken without.
+func (f *shelfFormat) entry(t *table, row []string) (e ShelfRow, warning, reason string) {
 	cell := func(column string) string {
 		if i := t.column(column); i >= 0 && i < len(row) {
 			return plainCell(strings.TrimSpace(row[i]))
 		}
 		return ""
 	}
-	if len(row) < len(t.header)/2 {
-		return e, fmt.Sprintf("%s where the header has %d: the file was cut off here", plural(len(row), "field"), len(t.header))
+	for _, mark := range f.marks {
+		if t.column(mark) >= len(row) {
+			return e, "", fmt.Sprintf("%s where the header has %d: the row is cut off here", plural(len(row), "field"), len(t.header))
+		}
 	}
-	e.Title, _, _ = splitTitle(cell(f.title))
+	e.Line, e.Listed = t.first, cell(f.title)
+	e.Title, _, _ = splitTitle(e.Listed)
 	e.Authors = splitList(cell(f.authors), f.between)
 	if e.Title == "" {
-		return e, "the row has no title"
+		return e, "", "the row has no title"
 	}
 	for _, column := range f.isbns {
 		for _, text := range strings.FieldsFunc(cell(column), func(r rune) bool { return strings.ContainsRune(",;[]", r) }) {
@@ -229,22 +241,26 @@ func (f *shelfFormat) entry(t *table, row []string) (e ShelfEntry, reason string
 	}
 	var err error
 	if e.Stars, err = roundedStars(cell(f.rating)); err != nil {
-		return e, err.Error()
+		return e, "", err.Error()
 	}
 	for _, column := range f.dates {
-		if at, err := parseTime(strings.TrimSpace(cell(column))); err == nil && !at.IsZero() {
+		at, err := parseTime(strings.TrimSpace(cell(column)))
+		if err == nil && !at.IsZero() {
 			e.At = at
 			break
+		}
+		if err != nil && warning == "" {
+			warning = fmt.Sprintf("the date %q under %s is none", first(cell(column), 50), column)
 		}
 	}
 	var known bool
 	if e.Shelf, known = f.shelf(cell); !known && e.Stars == 0 {
-		return e, "it is on a shelf that Octavo does not have, and not rated"
+		return e, "", "it is on a shelf that Octavo does not have, and not rated"
 	}
 	if e.Shelf == 0 && e.Stars == 0 {
-		return e, "it is on no shelf and not rated"
+		return e, "", "it is on no shelf and not rated"
 	}
-	return e, ""
+	return e, warning, ""
 }
 
 // roundedStars reads a rating of 0 to 5 and rounds it to half stars, half a star

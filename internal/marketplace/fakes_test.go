@@ -132,6 +132,31 @@ func (f *fakeCatalog) ListCategories(ctx context.Context, _ *catalogv1.ListCateg
 	return response, nil
 }
 
+// MatchBooks knows a book by its title and the last name of its author.
+func (f *fakeCatalog) MatchBooks(ctx context.Context, r *catalogv1.MatchBooksRequest) (*catalogv1.MatchBooksResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	response := &catalogv1.MatchBooksResponse{}
+	for _, wanted := range r.GetBooks() {
+		m := &catalogv1.MatchBooksResponse_Match{Reason: catalogv1.MatchBooksResponse_REASON_UNKNOWN}
+		for _, b := range f.books {
+			if title, _, _ := strings.Cut(wanted.GetTitle(), ":"); title != b.GetTitle() {
+				continue
+			}
+			last := func(names []string) string { return names[0][strings.LastIndex(names[0], " ")+1:] }
+			if last(wanted.GetAuthors()) != last(b.GetAuthors()) {
+				m = &catalogv1.MatchBooksResponse_Match{Reason: catalogv1.MatchBooksResponse_REASON_OTHER_AUTHOR}
+				continue
+			}
+			m = &catalogv1.MatchBooksResponse_Match{BookId: b.GetId(), Basis: catalogv1.MatchBooksResponse_BASIS_TITLE_AND_AUTHOR}
+			break
+		}
+		response.Matches = append(response.Matches, m)
+	}
+	return response, nil
+}
+
 func (f *fakeCatalog) SearchBooks(ctx context.Context, r *catalogv1.SearchBooksRequest) (*catalogv1.SearchBooksResponse, error) {
 	if err := f.strike(ctx); err != nil {
 		return nil, err

@@ -57,7 +57,10 @@ func (s *shop) importShelves(v *visit) error {
 	}
 	target := importer.Target{Catalog: s.Catalog, Readers: s.Readers}
 	done, err := importer.ImportShelves(ctx, target, v.session.Reader, "", file)
-	if err != nil {
+	stopped := err != nil && done != nil && done.Taken > 0
+	if stopped {
+		s.Log.WarnContext(ctx, "an import stopped in the middle", "error", err)
+	} else if err != nil {
 		return fault.Wrap(fault.KindOf(err), err, "The import did not come to its end: a part of the shop does not answer. Send the same file again in a moment; what was taken already is not taken twice.")
 	}
 	v.session.Changed(done.Position, time.Now())
@@ -65,13 +68,24 @@ func (s *shop) importShelves(v *visit) error {
 		return v.refusedRows(done)
 	}
 	page := view.Imported{
-		Format: done.Format, Rows: done.Rows, Matched: done.Matched, New: done.Recorded, More: max(0, len(done.Refused)-mostShown),
-	}
-	for _, f := range done.Refused[:min(len(done.Refused), mostShown)] {
-		page.Refused = append(page.Refused, view.Figure{Name: "Line " + strconv.Itoa(f.Line), Value: f.Reason})
+		Format: done.Format, Rows: done.Rows, Taken: done.Taken, ByISBN: done.ByISBN, New: done.Recorded, Stopped: stopped,
+		More: max(0, len(done.Refused)-mostShown), Refused: firstRows(done.Refused), Odd: firstRows(done.Warnings), MoreOdd: max(0, len(done.Warnings)-mostShown),
 	}
 	page.Frame = v.frame("Imported", "")
-	return v.show(http.StatusOK, view.ImportedPage(page))
+	status := http.StatusOK
+	if stopped {
+		status = http.StatusServiceUnavailable
+	}
+	return v.show(status, view.ImportedPage(page))
+}
+
+// firstRows are as many findings as the page lists.
+func firstRows(findings []importer.Finding) []view.Figure {
+	var figures []view.Figure
+	for _, f := range findings[:min(len(findings), mostShown)] {
+		figures = append(figures, view.Figure{Name: "Line " + strconv.Itoa(f.Line), Value: f.Reason})
+	}
+	return figures
 }
 
 // uploaded reads the form: the file, and whether the answer shall be one.
@@ -119,9 +133,12 @@ func (v *visit) refusedRows(done *importer.ShelfImport) error {
 	h.Set("Content-Disposition", `attachment; filename="octavo-not-imported.csv"`)
 	h.Set("Cache-Control", "private, no-store")
 	out := csv.NewWriter(v.w)
-	_ = out.Write([]string{"Line", "Reason"}) // Error tells
+	_ = out.Write([]string{"Line", "Outcome", "Reason"}) // Error tells
 	for _, f := range done.Refused {
-		_ = out.Write([]string{strconv.Itoa(f.Line), importer.Harmless(f.Reason)})
+		_ = out.Write([]string{strconv.Itoa(f.Line), "not imported", importer.Harmless(f.Reason)})
+	}
+	for _, f := range done.Warnings {
+		_ = out.Write([]string{strconv.Itoa(f.Line), "imported without that", importer.Harmless(f.Reason)})
 	}
 	out.Flush()
 	if err := out.Error(); err != nil {

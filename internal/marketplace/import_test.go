@@ -48,7 +48,7 @@ func TestImportPutsBooksOnShelvesOnce(t *testing.T) {
 	if status != http.StatusOK || strings.Contains(page, "<script") {
 		t.Fatalf("status %d\n%s", status, page)
 	}
-	wants(t, page, "Your books from StoryGraph", "2 books of 4 rows found here; 3 changes new", "Line 4", "Line 5")
+	wants(t, page, "Your books from StoryGraph", "2 of 4 rows taken; 3 changes new", "Line 4", "Line 5", "is here, but not by Somebody Else")
 	wants(t, b.get("/me"), "Dune", "You rated it 4.5 of 5", "The Left Hand of Darkness")
 	status, page, header := b.upload(shelvesFile, "answer", "file")
 	if status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Disposition"), "attachment") || strings.Count(page, "\n") != 3 {
@@ -59,7 +59,7 @@ func TestImportPutsBooksOnShelvesOnce(t *testing.T) {
 	}
 	_, export, _ := b.fetch("/me/export.csv")
 	_, page, _ = b.upload(export)
-	wants(t, page, "Your books from Octavo", "2 books of 2 rows found here")
+	wants(t, page, "Your books from Octavo", "2 of 2 rows taken")
 }
 
 func TestImportRefusesWhatItCannotTake(t *testing.T) {

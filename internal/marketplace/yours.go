@@ -185,7 +185,7 @@ func (f csvExport) entry(e *readersv1.ShelfEntry, book *catalogv1.Book) error {
 		row.Title = fmt.Sprintf("Book %d, which the shop does not have any more", e.GetBookId())
 	}
 	if isbn := book.GetIsbn13(); isbn != "" {
-		row.ISBNs = []string{isbn}
+		row.ISBNs = []string{isbn} // one is enough to find the book again
 	}
 	f.out.Write(row)
 	return nil
@@ -279,6 +279,9 @@ func bookFacts(id int32, book *catalogv1.Book) map[string]any {
 	}
 	if isbn := book.GetIsbn13(); isbn != "" {
 		facts["isbn13"] = isbn
+	}
+	if isbns := book.GetIsbns(); len(isbns) > 1 {
+		facts["isbns"] = isbns
 	}
 	return facts
 }

@@ -265,11 +265,15 @@ type Yours struct {
 type Imported struct {
 	Frame
 	Format  string
+	Stopped bool // before the end
 	Rows    int
-	Matched int
+	Taken   int
+	ByISBN  int
 	New     int
 	Refused []Figure
 	More    int // refused rows that are not shown
+	Odd     []Figure
+	MoreOdd int // of rows that were taken otherwise than they are
 }
 
 // Found is the page of a search.
