@@ -44,7 +44,7 @@ var calls = map[string]map[string][]string{
 	"marketplace": {
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
 		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "MatchBooks"},
-		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader"},
+		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader", "SetPersonalisation"},
 		accountsService:     {"CreateAccount", "SignIn", "CheckSession", "ListSessions", "EndSessions", "ChangePassword"},
 	},
 	"recommendations": {catalogService: {"WatchBooks"}, readersService: {"WatchInteractions"}},
@@ -54,7 +54,7 @@ var calls = map[string]map[string][]string{
 		seed:                {"Recommend"},
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
 		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "MatchBooks", "WatchBooks", "SetPopularity", "ImportBooks"},
-		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader", "WatchInteractions", "ImportReaders"},
+		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader", "SetPersonalisation", "WatchInteractions", "ImportReaders"},
 	},
 	"catalog": {}, "readers": {}, "nobody": {}, "octavo/": {}, "Octavo": {}, "marketplace2": {},
 }

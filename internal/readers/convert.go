@@ -31,6 +31,8 @@ func readerToProto(r Reader) *readersv1.Reader {
 		Source:      r.Source,
 		SourceId:    r.SourceID,
 		CreatedAt:   timestamppb.New(r.CreatedAt),
+
+		PersonalisationPaused: r.Paused,
 	}
 }
 

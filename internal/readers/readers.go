@@ -29,6 +29,7 @@ type Reader struct {
 	Source      string // (Source, SourceID) names one reader for ever; empty for visitors
 	SourceID    string
 	CreatedAt   time.Time // in milliseconds
+	Paused      bool      // nothing the reader did is used for suggestions
 }
 
 // Kind is what a reader did with a book. The numbers are those of
@@ -49,6 +50,11 @@ const (
 	// Erased is the last that the log has of a reader, and the only thing. It is
 	// about no book, and only a store writes it.
 	Erased
+	// Paused and Resumed say from where on what the reader did, at any time, is
+	// not used for suggestions, or used again. They are about no book, and only a
+	// store writes them.
+	Paused
+	Resumed
 )
 
 // Interaction is one thing that a reader did with a book.
@@ -118,6 +124,10 @@ type Store interface {
 	List(ctx context.Context, origin Origin, after int32, limit int) ([]Reader, error)
 	// Size is how many readers there are.
 	Size(ctx context.Context) (int64, error)
+	// SetPaused changes Reader.Paused and appends a Paused or Resumed to the log,
+	// all or nothing, and returns where it can be seen there. When it is so
+	// already nothing is done. A reader that does not exist is a NotFound fault.
+	SetPaused(ctx context.Context, id int32, paused bool, at time.Time) (position int64, err error)
 	// Import adds the readers whose (Source, SourceID) is new, all or none, and
 	// returns the id of each, in order, and how many are new. The others stay
 	// as they are. An id is kept when it is free.

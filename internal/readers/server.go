@@ -269,6 +269,15 @@ func (s *Server) EraseReader(ctx context.Context, req *readersv1.EraseReaderRequ
 	return &readersv1.EraseReaderResponse{Position: position}, nil
 }
 
+// SetPersonalisation implements the contract.
+func (s *Server) SetPersonalisation(ctx context.Context, req *readersv1.SetPersonalisationRequest) (*readersv1.SetPersonalisationResponse, error) {
+	position, err := s.store.SetPaused(ctx, req.GetReaderId(), req.GetPaused(), s.now())
+	if err != nil {
+		return nil, err
+	}
+	return &readersv1.SetPersonalisationResponse{Position: position}, nil
+}
+
 // WatchInteractions implements the contract.
 func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stream grpc.ServerStreamingServer[readersv1.WatchInteractionsResponse]) error {
 	ctx := stream.Context()

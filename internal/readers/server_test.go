@@ -206,6 +206,80 @@ func TestEraseReader(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument)
 }
 
+// Who follows, and whoever reads the log from its start, is told where the pause
+// begins and ends; what is done meanwhile is kept, and exported with it.
+func TestSetPersonalisation(t *testing.T) {
+	client := serve(t)
+	id := create(t, client)
+	set := func(paused bool, position int64) {
+		t.Helper()
+		response, err := client.SetPersonalisation(within(t), &readersv1.SetPersonalisationRequest{ReaderId: id, Paused: paused})
+		if err != nil || response.GetPosition() != position {
+			t.Fatalf("SetPersonalisation = %v, %v; want position %d", response, err, position)
+		}
+		reader, err := client.GetReader(within(t), &readersv1.GetReaderRequest{Id: id})
+		if err != nil || reader.GetReader().GetPersonalisationPaused() != paused {
+			t.Fatalf("GetReader = %v, %v; want paused %t", reader, err, paused)
+		}
+	}
+	record(t, client, want(id, 1))
+	set(true, 2)
+	set(true, 2)
+	record(t, client, want(id, 2))
+	set(false, 4)
+	set(true, 5)
+
+	kinds := []readersv1.InteractionKind{
+		readersv1.InteractionKind_INTERACTION_KIND_WANT, readersv1.InteractionKind_INTERACTION_KIND_PAUSED,
+		readersv1.InteractionKind_INTERACTION_KIND_WANT, readersv1.InteractionKind_INTERACTION_KIND_RESUMED,
+		readersv1.InteractionKind_INTERACTION_KIND_PAUSED,
+	}
+	check := func(what string, got []*readersv1.Interaction, want []readersv1.InteractionKind) {
+		t.Helper()
+		var have []readersv1.InteractionKind
+		for _, in := range got {
+			have = append(have, in.GetKind())
+			if about := in.GetBookId() != 0; in.GetReaderId() != id || about != (in.GetKind() == readersv1.InteractionKind_INTERACTION_KIND_WANT) {
+				t.Errorf("%s has %v", what, in)
+			}
+		}
+		if !slices.Equal(have, want) {
+			t.Errorf("%s is %v, want %v", what, have, want)
+		}
+	}
+	for _, after := range []int64{0, 1, 4} {
+		page, err := watch(t, client, after).Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(fmt.Sprintf("the log after %d", after), page.GetInteractions(), kinds[after:])
+	}
+	stream, err := client.ExportReader(within(t), &readersv1.ExportReaderRequest{ReaderId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var export readersv1.ExportReaderResponse
+	for part, err := stream.Recv(); !errors.Is(err, io.EOF); part, err = stream.Recv() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		proto.Merge(&export, part)
+	}
+	check("the export", export.GetInteractions(), kinds)
+	if !export.GetReader().GetPersonalisationPaused() || len(export.GetEntries()) != 2 {
+		t.Errorf("the export is of %v with %d books", export.GetReader(), len(export.GetEntries()))
+	}
+
+	_, err = client.SetPersonalisation(within(t), &readersv1.SetPersonalisationRequest{ReaderId: 99, Paused: true})
+	wantCode(t, err, codes.NotFound)
+	_, err = client.SetPersonalisation(within(t), &readersv1.SetPersonalisationRequest{Paused: true})
+	wantCode(t, err, codes.InvalidArgument, "reader_id")
+	for _, kind := range []readersv1.InteractionKind{readersv1.InteractionKind_INTERACTION_KIND_PAUSED, readersv1.InteractionKind_INTERACTION_KIND_RESUMED} {
+		_, err = client.RecordInteractions(within(t), &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{{ReaderId: id, BookId: 1, Kind: kind}}})
+		wantCode(t, err, codes.InvalidArgument, "kind")
+	}
+}
+
 func TestReaders(t *testing.T) {
 	client := serve(t)
 	made, err := client.CreateReader(within(t), &readersv1.CreateReaderRequest{DisplayName: "Noor"})

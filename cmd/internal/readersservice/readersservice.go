@@ -30,6 +30,7 @@ var access = chassis.Access{
 	readersv1.ReadersService_ListShelf_FullMethodName:          {"marketplace", "octavo"},
 	readersv1.ReadersService_ExportReader_FullMethodName:       {"marketplace", "octavo"},
 	readersv1.ReadersService_EraseReader_FullMethodName:        {"marketplace", "octavo"},
+	readersv1.ReadersService_SetPersonalisation_FullMethodName: {"marketplace", "octavo"},
 	readersv1.ReadersService_WatchInteractions_FullMethodName:  {"recommendations", "trainer", "octavo"},
 	readersv1.ReadersService_ImportReaders_FullMethodName:      {"octavo"},
 

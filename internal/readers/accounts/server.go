@@ -221,46 +221,68 @@ func (s *Server) newSession(ctx context.Context, account Account, client *reader
 }
 
 // bringIn makes what an anonymous reader did that of another: what the shelves
-// add up to is recorded again and taken off the anonymous ones, in one step and
-// with ids that make doing it twice harmless.
-func (s *Server) bringIn(ctx context.Context, visitor *readersv1.Visitor, into int32, now time.Time) (int64, error) {
+// add up to is recorded again, and the anonymous reader is erased. A pause comes
+// along, before the books do; that the other has paused is never undone. Each
+// step can be done again, should one fail.
+func (s *Server) bringIn(ctx context.Context, visitor *readersv1.Visitor, into int32, now time.Time) (position int64, err error) {
 	var interactions []readers.Interaction
-	add := func(reader, book int32, kind readers.Kind, stars float32, at time.Time) {
+	add := func(book int32, kind readers.Kind, stars float32, at time.Time) {
 		id := fmt.Sprintf("visit:%d:%d:%d:%d", visitor.GetReaderId(), book, kind, at.UnixMilli())
-		interactions = append(interactions, readers.Interaction{ClientID: id, Reader: reader, Book: book, Kind: kind, Stars: stars, OccurredAt: at})
+		interactions = append(interactions, readers.Interaction{ClientID: id, Reader: into, Book: book, Kind: kind, Stars: stars, OccurredAt: at})
 	}
 	for _, book := range visitor.GetSeenBookIds() {
-		add(into, book, readers.View, 0, now)
+		add(book, readers.View, 0, now)
 	}
-	if from := visitor.GetReaderId(); from != 0 {
-		reader, err := s.readers.Reader(ctx, from)
-		if err != nil && fault.KindOf(err) != fault.NotFound {
+	from, known, err := s.visiting(ctx, visitor.GetReaderId())
+	if err != nil {
+		return 0, err
+	}
+	if known {
+		entries, err := s.readers.Shelf(ctx, from.ID, nil, math.MaxInt32)
+		if err != nil {
 			return 0, err
 		}
-		if err == nil && reader.Origin == readers.Anonymous {
-			entries, err := s.readers.Shelf(ctx, from, nil, math.MaxInt32)
-			if err != nil {
-				return 0, err
+		for _, e := range slices.Backward(entries) {
+			if e.Shelf != 0 {
+				add(e.Book, e.Shelf, 0, e.UpdatedAt)
 			}
-			for _, e := range slices.Backward(entries) {
-				if e.Shelf != 0 {
-					add(into, e.Book, e.Shelf, 0, e.UpdatedAt)
-				}
-				if e.Stars != 0 {
-					add(into, e.Book, readers.Rating, e.Stars, e.UpdatedAt)
-				}
-				add(from, e.Book, readers.Removed, 0, e.UpdatedAt)
-			}
-			for _, book := range visitor.GetSeenBookIds() {
-				add(from, book, readers.Removed, 0, now)
+			if e.Stars != 0 {
+				add(e.Book, readers.Rating, e.Stars, e.UpdatedAt)
 			}
 		}
 	}
-	if len(interactions) == 0 {
-		return 0, nil
+	if from.Paused {
+		if position, err = s.readers.SetPaused(ctx, into, true, now); err != nil {
+			return 0, err
+		}
 	}
-	position, _, err := s.readers.Record(ctx, interactions)
-	return position, err
+	if len(interactions) > 0 {
+		if position, _, err = s.readers.Record(ctx, interactions); err != nil {
+			return 0, err
+		}
+	}
+	if known {
+		erased, err := s.readers.Erase(ctx, from.ID, now)
+		switch {
+		case err == nil:
+			position = erased
+		case fault.KindOf(err) != fault.NotFound: // by another sign-in at this moment
+			return 0, err
+		}
+	}
+	return position, nil
+}
+
+// visiting is the anonymous reader with an id, if there is one.
+func (s *Server) visiting(ctx context.Context, id int32) (readers.Reader, bool, error) {
+	if id == 0 {
+		return readers.Reader{}, false, nil
+	}
+	reader, err := s.readers.Reader(ctx, id)
+	if fault.KindOf(err) == fault.NotFound || err == nil && reader.Origin != readers.Anonymous {
+		return readers.Reader{}, false, nil
+	}
+	return reader, err == nil, err
 }
 
 // CheckSession implements the contract.

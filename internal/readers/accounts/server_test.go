@@ -542,9 +542,7 @@ func TestAVisitorsShelvesComeAlong(t *testing.T) {
 	if got := s.shelf(t, ada); got != "2: FINISHED 4.5, 1: FINISHED 4.5" {
 		t.Errorf("the new account's shelf: %s", got)
 	}
-	if got := s.shelf(t, first); got != "" {
-		t.Errorf("the visitor's: %s", got)
-	}
+	s.gone(t, first)
 	if log, err := s.store.Log(t.Context(), 0, 100); err != nil || made.GetPosition() != log.Head {
 		t.Errorf("it is in the log up to %d, but the answer says %d (%v)", log.Head, made.GetPosition(), err)
 	}
@@ -559,6 +557,7 @@ func TestAVisitorsShelvesComeAlong(t *testing.T) {
 	if got := s.shelf(t, ada); got != "1: READING 4.5, 3: FINISHED 4.5, 2: FINISHED 4.5" {
 		t.Errorf("after signing in: %s", got)
 	}
+	s.gone(t, second)
 
 	// Readers that are somebody else's stay as they are.
 	bob := s.create(t, "bob").GetAccount().GetReaderId()
@@ -576,6 +575,73 @@ func TestAVisitorsShelvesComeAlong(t *testing.T) {
 	}
 	if got := s.shelf(t, bob) + "; " + s.shelf(t, simulated); got != "7: WANT 0; 8: WANT 0" {
 		t.Errorf("taken from others: %s", got)
+	}
+}
+
+// Whoever has paused goes on so after signing in, and before any of what the
+// visitor did can be used; an account that has paused is never resumed.
+func TestAPauseComesAlong(t *testing.T) {
+	s := serve(t)
+	for name, c := range map[string]struct{ visitor, account, want bool }{
+		"neither":     {},
+		"the-visitor": {visitor: true, want: true},
+		"the-account": {account: true, want: true},
+		"both":        {visitor: true, account: true, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			account := s.create(t, name).GetAccount().GetReaderId()
+			made, err := s.readers.CreateReader(within(t), &readersv1.CreateReaderRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			visitor := made.GetReader().GetId()
+			s.record(t, visitor, 5, readersv1.InteractionKind_INTERACTION_KIND_WANT, 0)
+			for reader, paused := range map[int32]bool{visitor: c.visitor, account: c.account} {
+				if _, err := s.readers.SetPersonalisation(within(t), &readersv1.SetPersonalisationRequest{ReaderId: reader, Paused: paused}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			in, err := s.SignIn(within(t), &readersv1.SignInRequest{Name: name, Password: secret, Visitor: &readersv1.Visitor{ReaderId: visitor}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader, err := s.readers.GetReader(within(t), &readersv1.GetReaderRequest{Id: account})
+			if err != nil || reader.GetReader().GetPersonalisationPaused() != c.want {
+				t.Errorf("the account is %v, %v; want paused %t", reader, err, c.want)
+			}
+			if got := s.shelf(t, account); got != "5: WANT 0" {
+				t.Errorf("its shelf: %s", got)
+			}
+			s.gone(t, visitor)
+			log, err := s.store.Log(t.Context(), 0, 1000)
+			if err != nil || log.Head != in.GetPosition() {
+				t.Errorf("the log ends at %d, %v, and the answer says %d", log.Head, err, in.GetPosition())
+			}
+			paused := false
+			for _, i := range log.Interactions {
+				switch {
+				case i.Reader != account:
+				case i.Kind == readers.Paused:
+					paused = true
+				case i.Kind == readers.Resumed:
+					t.Error("the account is resumed")
+				case paused != c.want:
+					t.Errorf("%+v is in the log while the account is paused: %t", i, paused)
+				}
+			}
+		})
+	}
+}
+
+// gone fails unless the reader is erased: nothing is left but the tombstone.
+func (s *service) gone(t *testing.T, reader int32) {
+	t.Helper()
+	if _, err := s.store.Reader(t.Context(), reader); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("reader %d is there: %v", reader, err)
+	}
+	history, err := s.store.History(t.Context(), reader, 0, 10)
+	if err != nil || len(history) != 1 || history[0].Kind != readers.Erased {
+		t.Errorf("of reader %d the log has %v, %v; want the tombstone alone", reader, history, err)
 	}
 }
 

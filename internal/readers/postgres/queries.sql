@@ -42,6 +42,9 @@ SELECT coalesce((
 -- name: InsertReader :batchexec
 INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES ($1, $2, $3, $4, $5, $6);
 
+-- name: SetPaused :exec
+UPDATE readers SET paused = $1 WHERE id = $2;
+
 -- name: DeleteReader :execrows
 DELETE FROM readers WHERE id = $1;
 

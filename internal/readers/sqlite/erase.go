@@ -40,9 +40,5 @@ func (s *Store) erase(ctx context.Context, tx *sql.Tx, id int32, at time.Time) (
 	if err := q.DeleteInteractions(ctx, id); err != nil {
 		return 0, err
 	}
-	log := s.log.in(ctx, tx)
-	if err := log.add(head+1, id, 0, int64(readers.Erased), 0, at.UnixMilli()); err != nil {
-		return 0, err
-	}
-	return head + 1, log.flush()
+	return s.appendOne(ctx, tx, readers.Interaction{Position: head + 1, Reader: id, Kind: readers.Erased, OccurredAt: at})
 }

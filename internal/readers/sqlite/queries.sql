@@ -39,6 +39,9 @@ SELECT CAST(coalesce((
 -- name: InsertReader :exec
 INSERT INTO readers (id, origin, display_name, source, source_id, created_at) VALUES (?, ?, ?, ?, ?, ?);
 
+-- name: SetPaused :exec
+UPDATE readers SET paused = ? WHERE id = ?;
+
 -- name: DeleteReader :execrows
 DELETE FROM readers WHERE id = ?;
 

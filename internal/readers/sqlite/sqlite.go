@@ -269,6 +269,7 @@ func fromRow(r db.Reader) readers.Reader {
 		Source:      r.Source,
 		SourceID:    r.SourceID,
 		CreatedAt:   time.UnixMilli(r.CreatedAt),
+		Paused:      r.Paused != 0,
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/readers"
+	"github.com/octavo-books/octavo/internal/readers/accounts"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
 	"github.com/octavo-books/octavo/internal/readers/storetest"
 )
@@ -74,7 +75,7 @@ func TestOldShelvesAreInTheOrderOfTheirLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DROP TABLE sessions; DROP TABLE accounts; DROP TABLE tallies; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
+	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DROP TABLE sessions; DROP TABLE accounts; DROP TABLE tallies; ALTER TABLE readers DROP COLUMN paused; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := open(t, path).Shelf(t.Context(), id, nil, 10)
@@ -125,7 +126,7 @@ func TestErasedIsNotInTheFiles(t *testing.T) {
 	s := open(t, filepath.Join(dir, "readers.db"))
 	// Large numbers are kept as their four bytes, big-endian.
 	const firstBook = 0x6b7a0000
-	secrets := []string{"Zenobia", "their-own-key", "client-id-of-hers", "\x6b\x7a"}
+	secrets := []string{"Zenobia", "their-own-key", "client-id-of-hers", "\x6b\x7a", "zenobia-signs-in", "$argon2id$hers", "HerBrowser/1.0", "token-of-her-session-0123456789ab"}
 	var ids []int32
 	for i := range 20 {
 		imported, _, err := s.Import(t.Context(), []readers.Reader{{
@@ -140,6 +141,16 @@ func TestErasedIsNotInTheFiles(t *testing.T) {
 		Origin: readers.Imported, DisplayName: secrets[0], Source: "test", SourceID: secrets[1], CreatedAt: time.Now(),
 	}})
 	if err != nil {
+		t.Fatal(err)
+	}
+	// An account is a reader from the start; here somebody has one besides.
+	account := accounts.Account{Name: secrets[4], Password: secrets[5], CreatedAt: time.Now(), PasswordChangedAt: time.UnixMilli(1)}
+	if account.Reader, err = s.CreateAccount(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AddSession(t.Context(), accounts.Session{
+		Token: accounts.Digest([]byte(secrets[7])), Reader: account.Reader, Agent: secrets[6], CreatedAt: time.Now(), SeenAt: time.Now(),
+	}, account.PasswordChangedAt, 10); err != nil {
 		t.Fatal(err)
 	}
 	for round := range int32(100) {
@@ -177,8 +188,10 @@ func TestErasedIsNotInTheFiles(t *testing.T) {
 	if len(found()) < len(secrets) {
 		t.Fatalf("before: %q", found())
 	}
-	if _, err := s.Erase(t.Context(), hers[0], time.Now()); err != nil {
-		t.Fatal(err)
+	for _, id := range []int32{hers[0], account.Reader} {
+		if _, err := s.Erase(t.Context(), id, time.Now()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for len(found()) > 0 && time.Now().Before(deadline) {
@@ -188,8 +201,8 @@ func TestErasedIsNotInTheFiles(t *testing.T) {
 		t.Errorf("after: %q", found)
 	}
 	log, err := s.Log(t.Context(), 0, 10_000)
-	if err != nil || len(log.Interactions) != 2001 {
-		t.Errorf("the log has %d interactions, %v; want 2000 of others and the tombstone", len(log.Interactions), err)
+	if err != nil || len(log.Interactions) != 2002 {
+		t.Errorf("the log has %d interactions, %v; want 2000 of others and the tombstones", len(log.Interactions), err)
 	}
 }
 

@@ -27,6 +27,7 @@ func RunAccounts(t *testing.T, open func(t *testing.T) Accounts) {
 		"one name for many at once": testOneName,
 		"passwords":                 testPasswords,
 		"sessions":                  testSessions,
+		"erased with the reader":    testErasedAccount,
 		"most sessions":             testMostSessions,
 		"tallies":                   testTallies,
 		"tallies by many at once":   testTalliesTogether,
@@ -73,6 +74,58 @@ func testAccounts(t *testing.T, s Accounts) {
 	wantKind(t, err, fault.NotFound)
 	_, err = s.Account(t.Context(), visitor)
 	wantKind(t, err, fault.NotFound)
+}
+
+// Nothing of an account outlives its reader: neither the name, which is free
+// again, nor the password, nor any session.
+func testErasedAccount(t *testing.T, s Accounts) {
+	ada, bob := makeAccount(t, s, "ada"), makeAccount(t, s, "bob")
+	tokens := map[int32][]accounts.Digest{}
+	for i, a := range []accounts.Account{ada, ada, bob} {
+		session := accounts.Session{Token: accounts.Digest{byte(i + 1)}, Reader: a.Reader, Agent: "Firefox", CreatedAt: at(2), SeenAt: at(2)}
+		if _, err := s.AddSession(t.Context(), session, a.PasswordChangedAt, 10); err != nil {
+			t.Fatal(err)
+		}
+		tokens[a.Reader] = append(tokens[a.Reader], session.Token)
+		record(t, s, readers.Interaction{Reader: a.Reader, Book: int32(i + 1), Kind: readers.Finished, OccurredAt: at(2), ClientID: "one"})
+	}
+	if _, err := s.SetPaused(t.Context(), ada.Reader, true, at(3)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Erase(t.Context(), ada.Reader, at(4)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.AccountByName(t.Context(), "ada")
+	wantKind(t, err, fault.NotFound)
+	_, err = s.Account(t.Context(), ada.Reader)
+	wantKind(t, err, fault.NotFound)
+	for _, token := range tokens[ada.Reader] {
+		_, err = s.Session(t.Context(), token)
+		wantKind(t, err, fault.NotFound)
+	}
+	if sessions, err := s.Sessions(t.Context(), ada.Reader); err != nil || len(sessions) > 0 {
+		t.Errorf("sessions %v, %v; want none", sessions, err)
+	}
+	_, err = s.AddSession(t.Context(), accounts.Session{Token: accounts.Digest{9}, Reader: ada.Reader, CreatedAt: at(5), SeenAt: at(5)}, ada.PasswordChangedAt, 10)
+	wantKind(t, err, fault.Conflict)
+	wantKind(t, s.SetPassword(t.Context(), accounts.Account{Reader: ada.Reader, Password: "$other", PasswordChangedAt: at(5)}, at(1)), fault.Conflict)
+
+	if got, err := s.AccountByName(t.Context(), "bob"); err != nil || got != bob {
+		t.Errorf("the other account is %+v, %v", got, err)
+	}
+	if _, err := s.Session(t.Context(), tokens[bob.Reader][0]); err != nil {
+		t.Errorf("the other account's session: %v", err)
+	}
+	next := makeAccount(t, s, "ada")
+	if next.Reader == ada.Reader {
+		t.Error("who takes the name gets the reader of before")
+	}
+	if shelf, err := s.Shelf(t.Context(), next.Reader, nil, 10); err != nil || len(shelf) > 0 {
+		t.Errorf("who takes the name finds the shelf %v, %v", shelf, err)
+	}
+	if reader, err := s.Reader(t.Context(), next.Reader); err != nil || reader.Paused {
+		t.Errorf("who takes the name is %+v, %v", reader, err)
+	}
 }
 
 func testNames(t *testing.T, s Accounts) {

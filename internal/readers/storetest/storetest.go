@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) readers.Store) {
 		"shelf order":        testShelfOrder,
 		"log":                testLog,
 		"log and writers":    testLogAndWriters,
+		"pause":              testPause,
 		"erase":              testErase,
 		"erased ids":         testErasedIDs,
 		"canceled":           testCanceled,
@@ -521,6 +522,81 @@ func testErase(t *testing.T, s readers.Store) {
 	}
 	if position, recorded := record(t, s, sent[1], do(ids[1], 9, readers.Want)); position != 11 || recorded != 1 {
 		t.Errorf("the other reader goes on at %d with %d recorded, want 11 and 1", position, recorded)
+	}
+}
+
+func testPause(t *testing.T, s readers.Store) {
+	ids := create(t, s, 2)
+	set := func(id int32, paused bool, minutes int, want int64) {
+		t.Helper()
+		position, err := s.SetPaused(t.Context(), id, paused, at(minutes))
+		if err != nil || position != want {
+			t.Errorf("SetPaused(%d, %t) = %d, %v; want position %d", id, paused, position, err, want)
+		}
+	}
+	isPaused := func(id int32, want bool) {
+		t.Helper()
+		reader, err := s.Reader(t.Context(), id)
+		if err != nil || reader.Paused != want {
+			t.Errorf("reader %d is paused: %t, %v; want %t", id, reader.Paused, err, want)
+		}
+	}
+	wanted := func(book int32, minutes int) readers.Interaction {
+		return readers.Interaction{Reader: ids[0], Book: book, Kind: readers.Want, OccurredAt: at(minutes)}
+	}
+	set(ids[0], false, 0, 0) // as everybody begins
+	record(t, s, wanted(1, 1))
+	changed := s.Changed()
+	set(ids[0], true, 2, 2)
+	select {
+	case <-changed:
+	case <-time.After(5 * time.Second):
+		t.Error("the commit woke nobody")
+	}
+	set(ids[0], true, 3, 2)
+	isPaused(ids[0], true)
+	isPaused(ids[1], false)
+	listed, err := s.List(t.Context(), 0, 0, 10)
+	if err != nil || len(listed) != 2 || !listed[0].Paused || listed[1].Paused {
+		t.Errorf("List = %+v, %v", listed, err)
+	}
+	record(t, s, wanted(2, 4)) // is kept all the same
+	set(ids[0], false, 5, 4)
+	isPaused(ids[0], false)
+	set(ids[1], true, 6, 5)
+
+	want := []readers.Interaction{
+		wanted(1, 1),
+		{Reader: ids[0], Kind: readers.Paused, OccurredAt: at(2)},
+		wanted(2, 4),
+		{Reader: ids[0], Kind: readers.Resumed, OccurredAt: at(5)},
+		{Reader: ids[1], Kind: readers.Paused, OccurredAt: at(6)},
+	}
+	for i := range want {
+		want[i].Position = int64(i + 1)
+	}
+	equal(t, "log", readLog(t, s), want)
+	history, err := s.History(t.Context(), ids[0], 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "History", history, want[:4])
+	shelf, err := s.Shelf(t.Context(), ids[0], nil, 10)
+	if err != nil || len(shelf) != 2 {
+		t.Errorf("the shelf has %v, %v; want the two books", shelf, err)
+	}
+
+	// Nothing of it outlives the reader.
+	if _, err := s.Erase(t.Context(), ids[1], at(7)); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "log after an erasure", readLog(t, s), append(want[:4], readers.Interaction{
+		Position: 6, Reader: ids[1], Kind: readers.Erased, OccurredAt: at(7),
+	}))
+	for _, id := range []int32{ids[1], math.MaxInt32} {
+		if _, err := s.SetPaused(t.Context(), id, true, at(8)); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("SetPaused of reader %d, who is not there: %v, want NotFound", id, err)
+		}
 	}
 }
 

@@ -113,6 +113,12 @@ const (
 	// follows the log forgets it. It names no book and is the last there will be of
 	// the reader. Only in the feed.
 	InteractionKind_INTERACTION_KIND_ERASED InteractionKind = 10
+	// From here on nothing that the reader did, before or after, is used for
+	// suggestions. It names no book. Only in the feed and in exports.
+	InteractionKind_INTERACTION_KIND_PAUSED InteractionKind = 11
+	// From here on everything that the reader did is used again, what was done
+	// during the pause included. It names no book. Only in the feed and in exports.
+	InteractionKind_INTERACTION_KIND_RESUMED InteractionKind = 12
 )
 
 // Enum value maps for InteractionKind.
@@ -129,6 +135,8 @@ var (
 		8:  "INTERACTION_KIND_BOUGHT",
 		9:  "INTERACTION_KIND_REMOVED",
 		10: "INTERACTION_KIND_ERASED",
+		11: "INTERACTION_KIND_PAUSED",
+		12: "INTERACTION_KIND_RESUMED",
 	}
 	InteractionKind_value = map[string]int32{
 		"INTERACTION_KIND_UNSPECIFIED":    0,
@@ -142,6 +150,8 @@ var (
 		"INTERACTION_KIND_BOUGHT":         8,
 		"INTERACTION_KIND_REMOVED":        9,
 		"INTERACTION_KIND_ERASED":         10,
+		"INTERACTION_KIND_PAUSED":         11,
+		"INTERACTION_KIND_RESUMED":        12,
 	}
 )
 
@@ -241,10 +251,13 @@ type Reader struct {
 	// Where the record came from, such as "goodbooks"; empty for visitors.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// The record's key there. (source, source_id) names one reader for ever.
-	SourceId      string                 `protobuf:"bytes,5,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SourceId  string                 `protobuf:"bytes,5,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Whether nothing that the reader did is used for suggestions, theirs or
+	// others'. Changed by SetPersonalisation alone; ignored in ImportReaders.
+	PersonalisationPaused bool `protobuf:"varint,7,opt,name=personalisation_paused,json=personalisationPaused,proto3" json:"personalisation_paused,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Reader) Reset() {
@@ -317,6 +330,13 @@ func (x *Reader) GetCreatedAt() *timestamppb.Timestamp {
 		return x.CreatedAt
 	}
 	return nil
+}
+
+func (x *Reader) GetPersonalisationPaused() bool {
+	if x != nil {
+		return x.PersonalisationPaused
+	}
+	return false
 }
 
 type Interaction struct {
@@ -1196,6 +1216,104 @@ func (x *ExportReaderResponse) GetEntries() []*ShelfEntry {
 	return nil
 }
 
+type SetPersonalisationRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ReaderId int32                  `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
+	// true pauses, false resumes.
+	Paused        bool `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPersonalisationRequest) Reset() {
+	*x = SetPersonalisationRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPersonalisationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPersonalisationRequest) ProtoMessage() {}
+
+func (x *SetPersonalisationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPersonalisationRequest.ProtoReflect.Descriptor instead.
+func (*SetPersonalisationRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SetPersonalisationRequest) GetReaderId() int32 {
+	if x != nil {
+		return x.ReaderId
+	}
+	return 0
+}
+
+func (x *SetPersonalisationRequest) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+type SetPersonalisationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log position at which the change can be seen.
+	Position      int64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPersonalisationResponse) Reset() {
+	*x = SetPersonalisationResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPersonalisationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPersonalisationResponse) ProtoMessage() {}
+
+func (x *SetPersonalisationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPersonalisationResponse.ProtoReflect.Descriptor instead.
+func (*SetPersonalisationResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SetPersonalisationResponse) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
 type EraseReaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ReaderId      int32                  `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
@@ -1205,7 +1323,7 @@ type EraseReaderRequest struct {
 
 func (x *EraseReaderRequest) Reset() {
 	*x = EraseReaderRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1335,7 @@ func (x *EraseReaderRequest) String() string {
 func (*EraseReaderRequest) ProtoMessage() {}
 
 func (x *EraseReaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[17]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1348,7 @@ func (x *EraseReaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseReaderRequest.ProtoReflect.Descriptor instead.
 func (*EraseReaderRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{17}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EraseReaderRequest) GetReaderId() int32 {
@@ -1250,7 +1368,7 @@ type EraseReaderResponse struct {
 
 func (x *EraseReaderResponse) Reset() {
 	*x = EraseReaderResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1380,7 @@ func (x *EraseReaderResponse) String() string {
 func (*EraseReaderResponse) ProtoMessage() {}
 
 func (x *EraseReaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[18]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1393,7 @@ func (x *EraseReaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseReaderResponse.ProtoReflect.Descriptor instead.
 func (*EraseReaderResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{18}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EraseReaderResponse) GetPosition() int64 {
@@ -1295,7 +1413,7 @@ type WatchInteractionsRequest struct {
 
 func (x *WatchInteractionsRequest) Reset() {
 	*x = WatchInteractionsRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[19]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1425,7 @@ func (x *WatchInteractionsRequest) String() string {
 func (*WatchInteractionsRequest) ProtoMessage() {}
 
 func (x *WatchInteractionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[19]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1438,7 @@ func (x *WatchInteractionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchInteractionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchInteractionsRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{19}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchInteractionsRequest) GetAfterPosition() int64 {
@@ -1347,7 +1465,7 @@ type WatchInteractionsResponse struct {
 
 func (x *WatchInteractionsResponse) Reset() {
 	*x = WatchInteractionsResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[20]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1477,7 @@ func (x *WatchInteractionsResponse) String() string {
 func (*WatchInteractionsResponse) ProtoMessage() {}
 
 func (x *WatchInteractionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[20]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1490,7 @@ func (x *WatchInteractionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchInteractionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchInteractionsResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{20}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchInteractionsResponse) GetInteractions() []*Interaction {
@@ -1410,7 +1528,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[21]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1540,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[21]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1553,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{21}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Account) GetReaderId() int32 {
@@ -1480,7 +1598,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[22]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1610,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[22]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1623,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{22}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Client) GetAddress() string {
@@ -1526,8 +1644,8 @@ func (x *Client) GetAgent() string {
 type Visitor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their anonymous reader, 0 for none. Its shelves and ratings become those of
-	// the account's reader, and it is left empty. A reader that is not anonymous
-	// is ignored.
+	// the account's reader, which is paused if it was, and it is erased. A reader
+	// that is not anonymous is ignored.
 	ReaderId int32 `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
 	// The books opened during the visit.
 	SeenBookIds   []int32 `protobuf:"varint,2,rep,packed,name=seen_book_ids,json=seenBookIds,proto3" json:"seen_book_ids,omitempty"`
@@ -1537,7 +1655,7 @@ type Visitor struct {
 
 func (x *Visitor) Reset() {
 	*x = Visitor{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[23]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1667,7 @@ func (x *Visitor) String() string {
 func (*Visitor) ProtoMessage() {}
 
 func (x *Visitor) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[23]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1680,7 @@ func (x *Visitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Visitor.ProtoReflect.Descriptor instead.
 func (*Visitor) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{23}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Visitor) GetReaderId() int32 {
@@ -1595,7 +1713,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[24]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1725,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[24]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1738,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{24}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Session) GetId() int64 {
@@ -1675,7 +1793,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[25]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1805,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[25]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1818,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{25}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateAccountRequest) GetName() string {
@@ -1751,7 +1869,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[26]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1881,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[26]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1894,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{26}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateAccountResponse) GetAccount() *Account {
@@ -1814,7 +1932,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[27]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1944,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[27]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1957,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{27}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SignInRequest) GetName() string {
@@ -1890,7 +2008,7 @@ type SignInResponse struct {
 
 func (x *SignInResponse) Reset() {
 	*x = SignInResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[28]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2020,7 @@ func (x *SignInResponse) String() string {
 func (*SignInResponse) ProtoMessage() {}
 
 func (x *SignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[28]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2033,7 @@ func (x *SignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInResponse.ProtoReflect.Descriptor instead.
 func (*SignInResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{28}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SignInResponse) GetAccount() *Account {
@@ -1948,7 +2066,7 @@ type CheckSessionRequest struct {
 
 func (x *CheckSessionRequest) Reset() {
 	*x = CheckSessionRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[29]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2078,7 @@ func (x *CheckSessionRequest) String() string {
 func (*CheckSessionRequest) ProtoMessage() {}
 
 func (x *CheckSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[29]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2091,7 @@ func (x *CheckSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSessionRequest.ProtoReflect.Descriptor instead.
 func (*CheckSessionRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{29}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CheckSessionRequest) GetToken() string {
@@ -1993,7 +2111,7 @@ type CheckSessionResponse struct {
 
 func (x *CheckSessionResponse) Reset() {
 	*x = CheckSessionResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[30]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2123,7 @@ func (x *CheckSessionResponse) String() string {
 func (*CheckSessionResponse) ProtoMessage() {}
 
 func (x *CheckSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[30]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2136,7 @@ func (x *CheckSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSessionResponse.ProtoReflect.Descriptor instead.
 func (*CheckSessionResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{30}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckSessionResponse) GetAccount() *Account {
@@ -2037,7 +2155,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[31]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2167,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[31]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2180,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{31}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListSessionsRequest) GetToken() string {
@@ -2082,7 +2200,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[32]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2212,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[32]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2225,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{32}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -2129,7 +2247,7 @@ type EndSessionsRequest struct {
 
 func (x *EndSessionsRequest) Reset() {
 	*x = EndSessionsRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[33]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2259,7 @@ func (x *EndSessionsRequest) String() string {
 func (*EndSessionsRequest) ProtoMessage() {}
 
 func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[33]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2272,7 @@ func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionsRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{33}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EndSessionsRequest) GetToken() string {
@@ -2186,7 +2304,7 @@ type EndSessionsResponse struct {
 
 func (x *EndSessionsResponse) Reset() {
 	*x = EndSessionsResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[34]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2198,7 +2316,7 @@ func (x *EndSessionsResponse) String() string {
 func (*EndSessionsResponse) ProtoMessage() {}
 
 func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[34]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2211,7 +2329,7 @@ func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{34}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{36}
 }
 
 type ChangePasswordRequest struct {
@@ -2226,7 +2344,7 @@ type ChangePasswordRequest struct {
 
 func (x *ChangePasswordRequest) Reset() {
 	*x = ChangePasswordRequest{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[35]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2356,7 @@ func (x *ChangePasswordRequest) String() string {
 func (*ChangePasswordRequest) ProtoMessage() {}
 
 func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[35]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2369,7 @@ func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
 func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{35}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChangePasswordRequest) GetToken() string {
@@ -2292,7 +2410,7 @@ type ChangePasswordResponse struct {
 
 func (x *ChangePasswordResponse) Reset() {
 	*x = ChangePasswordResponse{}
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[36]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2422,7 @@ func (x *ChangePasswordResponse) String() string {
 func (*ChangePasswordResponse) ProtoMessage() {}
 
 func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_octavo_readers_v1_readers_proto_msgTypes[36]
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2435,7 @@ func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
 func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{36}
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChangePasswordResponse) GetToken() string {
@@ -2331,7 +2449,7 @@ var File_octavo_readers_v1_readers_proto protoreflect.FileDescriptor
 
 const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\n" +
-	"\x1foctavo/readers/v1/readers.proto\x12\x11octavo.readers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n" +
+	"\x1foctavo/readers/v1/readers.proto\x12\x11octavo.readers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x02\n" +
 	"\x06Reader\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x02id\x12;\n" +
 	"\x06origin\x18\x02 \x01(\x0e2\x19.octavo.readers.v1.OriginB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06origin\x12*\n" +
@@ -2339,14 +2457,16 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06source\x12%\n" +
 	"\tsource_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bsourceId\x129\n" +
 	"\n" +
-	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x89\x04\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x125\n" +
+	"\x16personalisation_paused\x18\a \x01(\bR\x15personalisationPaused\"\x8d\x04\n" +
 	"\vInteraction\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x03R\bposition\x12\x17\n" +
 	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x02id\x12$\n" +
 	"\treader_id\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\x12 \n" +
-	"\abook_id\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\x06bookId\x12D\n" +
-	"\x04kind\x18\x05 \x01(\x0e2\".octavo.readers.v1.InteractionKindB\f\xbaH\t\x82\x01\x06\x10\x01 \x00 \n" +
-	"R\x04kind\x12\x14\n" +
+	"\abook_id\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\x06bookId\x12H\n" +
+	"\x04kind\x18\x05 \x01(\x0e2\".octavo.readers.v1.InteractionKindB\x10\xbaH\r\x82\x01\n" +
+	"\x10\x01 \x00 \n" +
+	" \v \fR\x04kind\x12\x14\n" +
 	"\x05value\x18\x06 \x01(\x02R\x05value\x12;\n" +
 	"\voccurred_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt:\xe3\x01\xbaH\xdf\x01\x1a\xdc\x01\n" +
@@ -2396,7 +2516,12 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x14ExportReaderResponse\x121\n" +
 	"\x06reader\x18\x01 \x01(\v2\x19.octavo.readers.v1.ReaderR\x06reader\x12B\n" +
 	"\finteractions\x18\x02 \x03(\v2\x1e.octavo.readers.v1.InteractionR\finteractions\x127\n" +
-	"\aentries\x18\x03 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\":\n" +
+	"\aentries\x18\x03 \x03(\v2\x1d.octavo.readers.v1.ShelfEntryR\aentries\"Y\n" +
+	"\x19SetPersonalisationRequest\x12$\n" +
+	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\"8\n" +
+	"\x1aSetPersonalisationResponse\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x03R\bposition\":\n" +
 	"\x12EraseReaderRequest\x12$\n" +
 	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\"1\n" +
 	"\x13EraseReaderResponse\x12\x1a\n" +
@@ -2477,7 +2602,7 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x10ORIGIN_ANONYMOUS\x10\x01\x12\x14\n" +
 	"\x10ORIGIN_SIMULATED\x10\x02\x12\x13\n" +
 	"\x0fORIGIN_IMPORTED\x10\x03\x12\x12\n" +
-	"\x0eORIGIN_ACCOUNT\x10\x04*\xdc\x02\n" +
+	"\x0eORIGIN_ACCOUNT\x10\x04*\x97\x03\n" +
 	"\x0fInteractionKind\x12 \n" +
 	"\x1cINTERACTION_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INTERACTION_KIND_VIEW\x10\x01\x12\x1a\n" +
@@ -2490,13 +2615,15 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x17INTERACTION_KIND_BOUGHT\x10\b\x12\x1c\n" +
 	"\x18INTERACTION_KIND_REMOVED\x10\t\x12\x1b\n" +
 	"\x17INTERACTION_KIND_ERASED\x10\n" +
-	"*\x90\x01\n" +
+	"\x12\x1b\n" +
+	"\x17INTERACTION_KIND_PAUSED\x10\v\x12\x1c\n" +
+	"\x18INTERACTION_KIND_RESUMED\x10\f*\x90\x01\n" +
 	"\fSessionScope\x12\x1d\n" +
 	"\x19SESSION_SCOPE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15SESSION_SCOPE_CURRENT\x10\x01\x12\x15\n" +
 	"\x11SESSION_SCOPE_ONE\x10\x02\x12\x18\n" +
 	"\x14SESSION_SCOPE_OTHERS\x10\x03\x12\x15\n" +
-	"\x11SESSION_SCOPE_ALL\x10\x042\xa7\a\n" +
+	"\x11SESSION_SCOPE_ALL\x10\x042\x9f\b\n" +
 	"\x0eReadersService\x12_\n" +
 	"\fCreateReader\x12&.octavo.readers.v1.CreateReaderRequest\x1a'.octavo.readers.v1.CreateReaderResponse\x12[\n" +
 	"\tGetReader\x12#.octavo.readers.v1.GetReaderRequest\x1a$.octavo.readers.v1.GetReaderResponse\"\x03\x90\x02\x01\x12a\n" +
@@ -2505,7 +2632,8 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x12RecordInteractions\x12,.octavo.readers.v1.RecordInteractionsRequest\x1a-.octavo.readers.v1.RecordInteractionsResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\tListShelf\x12#.octavo.readers.v1.ListShelfRequest\x1a$.octavo.readers.v1.ListShelfResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\fExportReader\x12&.octavo.readers.v1.ExportReaderRequest\x1a'.octavo.readers.v1.ExportReaderResponse0\x01\x12a\n" +
-	"\vEraseReader\x12%.octavo.readers.v1.EraseReaderRequest\x1a&.octavo.readers.v1.EraseReaderResponse\"\x03\x90\x02\x02\x12p\n" +
+	"\vEraseReader\x12%.octavo.readers.v1.EraseReaderRequest\x1a&.octavo.readers.v1.EraseReaderResponse\"\x03\x90\x02\x02\x12v\n" +
+	"\x12SetPersonalisation\x12,.octavo.readers.v1.SetPersonalisationRequest\x1a-.octavo.readers.v1.SetPersonalisationResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x012\xda\x04\n" +
 	"\x0fAccountsService\x12b\n" +
 	"\rCreateAccount\x12'.octavo.readers.v1.CreateAccountRequest\x1a(.octavo.readers.v1.CreateAccountResponse\x12M\n" +
@@ -2528,7 +2656,7 @@ func file_octavo_readers_v1_readers_proto_rawDescGZIP() []byte {
 }
 
 var file_octavo_readers_v1_readers_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(Origin)(0),                        // 0: octavo.readers.v1.Origin
 	(InteractionKind)(0),               // 1: octavo.readers.v1.InteractionKind
@@ -2550,35 +2678,37 @@ var file_octavo_readers_v1_readers_proto_goTypes = []any{
 	(*ListShelfResponse)(nil),          // 17: octavo.readers.v1.ListShelfResponse
 	(*ExportReaderRequest)(nil),        // 18: octavo.readers.v1.ExportReaderRequest
 	(*ExportReaderResponse)(nil),       // 19: octavo.readers.v1.ExportReaderResponse
-	(*EraseReaderRequest)(nil),         // 20: octavo.readers.v1.EraseReaderRequest
-	(*EraseReaderResponse)(nil),        // 21: octavo.readers.v1.EraseReaderResponse
-	(*WatchInteractionsRequest)(nil),   // 22: octavo.readers.v1.WatchInteractionsRequest
-	(*WatchInteractionsResponse)(nil),  // 23: octavo.readers.v1.WatchInteractionsResponse
-	(*Account)(nil),                    // 24: octavo.readers.v1.Account
-	(*Client)(nil),                     // 25: octavo.readers.v1.Client
-	(*Visitor)(nil),                    // 26: octavo.readers.v1.Visitor
-	(*Session)(nil),                    // 27: octavo.readers.v1.Session
-	(*CreateAccountRequest)(nil),       // 28: octavo.readers.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),      // 29: octavo.readers.v1.CreateAccountResponse
-	(*SignInRequest)(nil),              // 30: octavo.readers.v1.SignInRequest
-	(*SignInResponse)(nil),             // 31: octavo.readers.v1.SignInResponse
-	(*CheckSessionRequest)(nil),        // 32: octavo.readers.v1.CheckSessionRequest
-	(*CheckSessionResponse)(nil),       // 33: octavo.readers.v1.CheckSessionResponse
-	(*ListSessionsRequest)(nil),        // 34: octavo.readers.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 35: octavo.readers.v1.ListSessionsResponse
-	(*EndSessionsRequest)(nil),         // 36: octavo.readers.v1.EndSessionsRequest
-	(*EndSessionsResponse)(nil),        // 37: octavo.readers.v1.EndSessionsResponse
-	(*ChangePasswordRequest)(nil),      // 38: octavo.readers.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil),     // 39: octavo.readers.v1.ChangePasswordResponse
-	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
+	(*SetPersonalisationRequest)(nil),  // 20: octavo.readers.v1.SetPersonalisationRequest
+	(*SetPersonalisationResponse)(nil), // 21: octavo.readers.v1.SetPersonalisationResponse
+	(*EraseReaderRequest)(nil),         // 22: octavo.readers.v1.EraseReaderRequest
+	(*EraseReaderResponse)(nil),        // 23: octavo.readers.v1.EraseReaderResponse
+	(*WatchInteractionsRequest)(nil),   // 24: octavo.readers.v1.WatchInteractionsRequest
+	(*WatchInteractionsResponse)(nil),  // 25: octavo.readers.v1.WatchInteractionsResponse
+	(*Account)(nil),                    // 26: octavo.readers.v1.Account
+	(*Client)(nil),                     // 27: octavo.readers.v1.Client
+	(*Visitor)(nil),                    // 28: octavo.readers.v1.Visitor
+	(*Session)(nil),                    // 29: octavo.readers.v1.Session
+	(*CreateAccountRequest)(nil),       // 30: octavo.readers.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),      // 31: octavo.readers.v1.CreateAccountResponse
+	(*SignInRequest)(nil),              // 32: octavo.readers.v1.SignInRequest
+	(*SignInResponse)(nil),             // 33: octavo.readers.v1.SignInResponse
+	(*CheckSessionRequest)(nil),        // 34: octavo.readers.v1.CheckSessionRequest
+	(*CheckSessionResponse)(nil),       // 35: octavo.readers.v1.CheckSessionResponse
+	(*ListSessionsRequest)(nil),        // 36: octavo.readers.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 37: octavo.readers.v1.ListSessionsResponse
+	(*EndSessionsRequest)(nil),         // 38: octavo.readers.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),        // 39: octavo.readers.v1.EndSessionsResponse
+	(*ChangePasswordRequest)(nil),      // 40: octavo.readers.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),     // 41: octavo.readers.v1.ChangePasswordResponse
+	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
 }
 var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	0,  // 0: octavo.readers.v1.Reader.origin:type_name -> octavo.readers.v1.Origin
-	40, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
+	42, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: octavo.readers.v1.Interaction.kind:type_name -> octavo.readers.v1.InteractionKind
-	40, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
+	42, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: octavo.readers.v1.ShelfEntry.shelf:type_name -> octavo.readers.v1.InteractionKind
-	40, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
+	42, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
 	3,  // 6: octavo.readers.v1.CreateReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	3,  // 7: octavo.readers.v1.GetReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	0,  // 8: octavo.readers.v1.ListReadersRequest.origin:type_name -> octavo.readers.v1.Origin
@@ -2590,20 +2720,20 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	4,  // 14: octavo.readers.v1.ExportReaderResponse.interactions:type_name -> octavo.readers.v1.Interaction
 	5,  // 15: octavo.readers.v1.ExportReaderResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
 	4,  // 16: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
-	40, // 17: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	40, // 18: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
-	40, // 19: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	40, // 20: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
-	25, // 21: octavo.readers.v1.CreateAccountRequest.client:type_name -> octavo.readers.v1.Client
-	26, // 22: octavo.readers.v1.CreateAccountRequest.visitor:type_name -> octavo.readers.v1.Visitor
-	24, // 23: octavo.readers.v1.CreateAccountResponse.account:type_name -> octavo.readers.v1.Account
-	25, // 24: octavo.readers.v1.SignInRequest.client:type_name -> octavo.readers.v1.Client
-	26, // 25: octavo.readers.v1.SignInRequest.visitor:type_name -> octavo.readers.v1.Visitor
-	24, // 26: octavo.readers.v1.SignInResponse.account:type_name -> octavo.readers.v1.Account
-	24, // 27: octavo.readers.v1.CheckSessionResponse.account:type_name -> octavo.readers.v1.Account
-	27, // 28: octavo.readers.v1.ListSessionsResponse.sessions:type_name -> octavo.readers.v1.Session
+	42, // 17: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	42, // 18: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
+	42, // 19: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	42, // 20: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	27, // 21: octavo.readers.v1.CreateAccountRequest.client:type_name -> octavo.readers.v1.Client
+	28, // 22: octavo.readers.v1.CreateAccountRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	26, // 23: octavo.readers.v1.CreateAccountResponse.account:type_name -> octavo.readers.v1.Account
+	27, // 24: octavo.readers.v1.SignInRequest.client:type_name -> octavo.readers.v1.Client
+	28, // 25: octavo.readers.v1.SignInRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	26, // 26: octavo.readers.v1.SignInResponse.account:type_name -> octavo.readers.v1.Account
+	26, // 27: octavo.readers.v1.CheckSessionResponse.account:type_name -> octavo.readers.v1.Account
+	29, // 28: octavo.readers.v1.ListSessionsResponse.sessions:type_name -> octavo.readers.v1.Session
 	2,  // 29: octavo.readers.v1.EndSessionsRequest.scope:type_name -> octavo.readers.v1.SessionScope
-	25, // 30: octavo.readers.v1.ChangePasswordRequest.client:type_name -> octavo.readers.v1.Client
+	27, // 30: octavo.readers.v1.ChangePasswordRequest.client:type_name -> octavo.readers.v1.Client
 	6,  // 31: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
 	8,  // 32: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
 	10, // 33: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
@@ -2611,31 +2741,33 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	14, // 35: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
 	16, // 36: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
 	18, // 37: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
-	20, // 38: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
-	22, // 39: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
-	28, // 40: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
-	30, // 41: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
-	32, // 42: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
-	34, // 43: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
-	36, // 44: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
-	38, // 45: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
-	7,  // 46: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
-	9,  // 47: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
-	11, // 48: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
-	13, // 49: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
-	15, // 50: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
-	17, // 51: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
-	19, // 52: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
-	21, // 53: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
-	23, // 54: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
-	29, // 55: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
-	31, // 56: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
-	33, // 57: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
-	35, // 58: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
-	37, // 59: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
-	39, // 60: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
-	46, // [46:61] is the sub-list for method output_type
-	31, // [31:46] is the sub-list for method input_type
+	22, // 38: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
+	20, // 39: octavo.readers.v1.ReadersService.SetPersonalisation:input_type -> octavo.readers.v1.SetPersonalisationRequest
+	24, // 40: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
+	30, // 41: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
+	32, // 42: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
+	34, // 43: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
+	36, // 44: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
+	38, // 45: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
+	40, // 46: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
+	7,  // 47: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
+	9,  // 48: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
+	11, // 49: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
+	13, // 50: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
+	15, // 51: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
+	17, // 52: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
+	19, // 53: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
+	23, // 54: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
+	21, // 55: octavo.readers.v1.ReadersService.SetPersonalisation:output_type -> octavo.readers.v1.SetPersonalisationResponse
+	25, // 56: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
+	31, // 57: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
+	33, // 58: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
+	35, // 59: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
+	37, // 60: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
+	39, // 61: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
+	41, // 62: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
+	47, // [47:63] is the sub-list for method output_type
+	31, // [31:47] is the sub-list for method input_type
 	31, // [31:31] is the sub-list for extension type_name
 	31, // [31:31] is the sub-list for extension extendee
 	0,  // [0:31] is the sub-list for field type_name
@@ -2652,7 +2784,7 @@ func file_octavo_readers_v1_readers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_readers_v1_readers_proto_rawDesc), len(file_octavo_readers_v1_readers_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -30,6 +30,7 @@ const (
 	ReadersService_ListShelf_FullMethodName          = "/octavo.readers.v1.ReadersService/ListShelf"
 	ReadersService_ExportReader_FullMethodName       = "/octavo.readers.v1.ReadersService/ExportReader"
 	ReadersService_EraseReader_FullMethodName        = "/octavo.readers.v1.ReadersService/EraseReader"
+	ReadersService_SetPersonalisation_FullMethodName = "/octavo.readers.v1.ReadersService/SetPersonalisation"
 	ReadersService_WatchInteractions_FullMethodName  = "/octavo.readers.v1.ReadersService/WatchInteractions"
 )
 
@@ -60,6 +61,12 @@ type ReadersServiceClient interface {
 	// which the log then never held. The id is not given to anybody again, and what
 	// is recorded for it later is NOT_FOUND, as is the reader who has been erased.
 	EraseReader(ctx context.Context, in *EraseReaderRequest, opts ...grpc.CallOption) (*EraseReaderResponse, error)
+	// Pauses or resumes what the reader's interactions are used for. They are
+	// recorded all the same, and stay on the shelves. While it is paused, Recommend
+	// answers the reader as it answers nobody, and models are trained without the
+	// reader. Setting it to what it is changes nothing. A reader that does not exist
+	// is NOT_FOUND.
+	SetPersonalisation(ctx context.Context, in *SetPersonalisationRequest, opts ...grpc.CallOption) (*SetPersonalisationResponse, error)
 	// The log since a position, then each new interaction as it is committed. The
 	// first message comes at once, even when there is nothing to send.
 	WatchInteractions(ctx context.Context, in *WatchInteractionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchInteractionsResponse], error)
@@ -162,6 +169,16 @@ func (c *readersServiceClient) EraseReader(ctx context.Context, in *EraseReaderR
 	return out, nil
 }
 
+func (c *readersServiceClient) SetPersonalisation(ctx context.Context, in *SetPersonalisationRequest, opts ...grpc.CallOption) (*SetPersonalisationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPersonalisationResponse)
+	err := c.cc.Invoke(ctx, ReadersService_SetPersonalisation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *readersServiceClient) WatchInteractions(ctx context.Context, in *WatchInteractionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchInteractionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ReadersService_ServiceDesc.Streams[1], ReadersService_WatchInteractions_FullMethodName, cOpts...)
@@ -208,6 +225,12 @@ type ReadersServiceServer interface {
 	// which the log then never held. The id is not given to anybody again, and what
 	// is recorded for it later is NOT_FOUND, as is the reader who has been erased.
 	EraseReader(context.Context, *EraseReaderRequest) (*EraseReaderResponse, error)
+	// Pauses or resumes what the reader's interactions are used for. They are
+	// recorded all the same, and stay on the shelves. While it is paused, Recommend
+	// answers the reader as it answers nobody, and models are trained without the
+	// reader. Setting it to what it is changes nothing. A reader that does not exist
+	// is NOT_FOUND.
+	SetPersonalisation(context.Context, *SetPersonalisationRequest) (*SetPersonalisationResponse, error)
 	// The log since a position, then each new interaction as it is committed. The
 	// first message comes at once, even when there is nothing to send.
 	WatchInteractions(*WatchInteractionsRequest, grpc.ServerStreamingServer[WatchInteractionsResponse]) error
@@ -244,6 +267,9 @@ func (UnimplementedReadersServiceServer) ExportReader(*ExportReaderRequest, grpc
 }
 func (UnimplementedReadersServiceServer) EraseReader(context.Context, *EraseReaderRequest) (*EraseReaderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseReader not implemented")
+}
+func (UnimplementedReadersServiceServer) SetPersonalisation(context.Context, *SetPersonalisationRequest) (*SetPersonalisationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPersonalisation not implemented")
 }
 func (UnimplementedReadersServiceServer) WatchInteractions(*WatchInteractionsRequest, grpc.ServerStreamingServer[WatchInteractionsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchInteractions not implemented")
@@ -406,6 +432,24 @@ func _ReadersService_EraseReader_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReadersService_SetPersonalisation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPersonalisationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReadersServiceServer).SetPersonalisation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReadersService_SetPersonalisation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReadersServiceServer).SetPersonalisation(ctx, req.(*SetPersonalisationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReadersService_WatchInteractions_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchInteractionsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -451,6 +495,10 @@ var ReadersService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EraseReader",
 			Handler:    _ReadersService_EraseReader_Handler,
+		},
+		{
+			MethodName: "SetPersonalisation",
+			Handler:    _ReadersService_SetPersonalisation_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

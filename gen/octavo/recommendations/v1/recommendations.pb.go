@@ -85,7 +85,8 @@ func (ReasonKind) EnumDescriptor() ([]byte, []int) {
 
 type RecommendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 0 is an anonymous reader, known only by recent_book_ids.
+	// 0 is an anonymous reader, known only by recent_book_ids. A reader who has
+	// paused personalisation is answered as one of whom nothing at all is known.
 	ReaderId int32 `protobuf:"varint,1,opt,name=reader_id,json=readerId,proto3" json:"reader_id,omitempty"`
 	// CATEGORY_UNSPECIFIED means all categories. An unknown number is NOT_FOUND.
 	Category v1.Category `protobuf:"varint,2,opt,name=category,proto3,enum=octavo.catalog.v1.Category" json:"category,omitempty"`
@@ -404,9 +405,12 @@ type RecommendResponse struct {
 	// The category asked for, or the favourite that was chosen.
 	Category v1.Category `protobuf:"varint,5,opt,name=category,proto3,enum=octavo.catalog.v1.Category" json:"category,omitempty"`
 	// The reader's own books in this ranking; 0 for one nobody has seen.
-	HistorySize   int32 `protobuf:"varint,6,opt,name=history_size,json=historySize,proto3" json:"history_size,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HistorySize int32 `protobuf:"varint,6,opt,name=history_size,json=historySize,proto3" json:"history_size,omitempty"`
+	// The reader has paused personalisation: neither the reader's books nor
+	// recent_book_ids were used, and books the reader knows may be in the answer.
+	PersonalisationPaused bool `protobuf:"varint,7,opt,name=personalisation_paused,json=personalisationPaused,proto3" json:"personalisation_paused,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *RecommendResponse) Reset() {
@@ -479,6 +483,13 @@ func (x *RecommendResponse) GetHistorySize() int32 {
 		return x.HistorySize
 	}
 	return 0
+}
+
+func (x *RecommendResponse) GetPersonalisationPaused() bool {
+	if x != nil {
+		return x.PersonalisationPaused
+	}
+	return false
 }
 
 type BatchRecommendRequest struct {
@@ -857,14 +868,15 @@ const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"\bcategory\x18\x04 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryR\bcategory\x12\x12\n" +
 	"\x04year\x18\x05 \x01(\x05R\x04year\x12\x14\n" +
 	"\x05score\x18\x06 \x01(\x02R\x05score\x12;\n" +
-	"\areasons\x18\a \x03(\v2!.octavo.recommendations.v1.ReasonR\areasons\"\x9b\x02\n" +
+	"\areasons\x18\a \x03(\v2!.octavo.recommendations.v1.ReasonR\areasons\"\xd2\x02\n" +
 	"\x11RecommendResponse\x12S\n" +
 	"\x0frecommendations\x18\x01 \x03(\v2).octavo.recommendations.v1.RecommendationR\x0frecommendations\x12#\n" +
 	"\rmodel_version\x18\x02 \x01(\tR\fmodelVersion\x12\x1a\n" +
 	"\bposition\x18\x03 \x01(\x03R\bposition\x12\x14\n" +
 	"\x05stale\x18\x04 \x01(\bR\x05stale\x127\n" +
 	"\bcategory\x18\x05 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryR\bcategory\x12!\n" +
-	"\fhistory_size\x18\x06 \x01(\x05R\vhistorySize\"l\n" +
+	"\fhistory_size\x18\x06 \x01(\x05R\vhistorySize\x125\n" +
+	"\x16personalisation_paused\x18\a \x01(\bR\x15personalisationPaused\"l\n" +
 	"\x15BatchRecommendRequest\x12S\n" +
 	"\brequests\x18\x01 \x03(\v2+.octavo.recommendations.v1.RecommendRequestB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\x14R\brequests\"d\n" +

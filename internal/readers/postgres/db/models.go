@@ -42,6 +42,7 @@ type Reader struct {
 	Source      string
 	SourceID    string
 	CreatedAt   int64
+	Paused      bool
 }
 
 type Session struct {

@@ -463,7 +463,7 @@ func (q *Queries) ListEntriesOfBooks(ctx context.Context, arg ListEntriesOfBooks
 }
 
 const listReaders = `-- name: ListReaders :many
-SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 type ListReadersParams struct {
@@ -487,6 +487,7 @@ func (q *Queries) ListReaders(ctx context.Context, arg ListReadersParams) ([]Rea
 			&i.Source,
 			&i.SourceID,
 			&i.CreatedAt,
+			&i.Paused,
 		); err != nil {
 			return nil, err
 		}
@@ -499,7 +500,7 @@ func (q *Queries) ListReaders(ctx context.Context, arg ListReadersParams) ([]Rea
 }
 
 const listReadersOfOrigin = `-- name: ListReadersOfOrigin :many
-SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE origin = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE origin = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
 type ListReadersOfOriginParams struct {
@@ -524,6 +525,7 @@ func (q *Queries) ListReadersOfOrigin(ctx context.Context, arg ListReadersOfOrig
 			&i.Source,
 			&i.SourceID,
 			&i.CreatedAt,
+			&i.Paused,
 		); err != nil {
 			return nil, err
 		}
@@ -655,7 +657,7 @@ func (q *Queries) PutTally(ctx context.Context, arg PutTallyParams) error {
 }
 
 const readerByID = `-- name: ReaderByID :one
-SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE id = $1
+SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE id = $1
 `
 
 func (q *Queries) ReaderByID(ctx context.Context, id int32) (Reader, error) {
@@ -668,6 +670,7 @@ func (q *Queries) ReaderByID(ctx context.Context, id int32) (Reader, error) {
 		&i.Source,
 		&i.SourceID,
 		&i.CreatedAt,
+		&i.Paused,
 	)
 	return i, err
 }
@@ -788,6 +791,20 @@ func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setPaused = `-- name: SetPaused :exec
+UPDATE readers SET paused = $1 WHERE id = $2
+`
+
+type SetPausedParams struct {
+	Paused bool
+	ID     int32
+}
+
+func (q *Queries) SetPaused(ctx context.Context, arg SetPausedParams) error {
+	_, err := q.db.Exec(ctx, setPaused, arg.Paused, arg.ID)
+	return err
 }
 
 const size = `-- name: Size :one

@@ -120,6 +120,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setPasswordStmt, err = db.PrepareContext(ctx, setPassword); err != nil {
 		return nil, fmt.Errorf("error preparing query SetPassword: %w", err)
 	}
+	if q.setPausedStmt, err = db.PrepareContext(ctx, setPaused); err != nil {
+		return nil, fmt.Errorf("error preparing query SetPaused: %w", err)
+	}
 	if q.sizeStmt, err = db.PrepareContext(ctx, size); err != nil {
 		return nil, fmt.Errorf("error preparing query Size: %w", err)
 	}
@@ -294,6 +297,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setPasswordStmt: %w", cerr)
 		}
 	}
+	if q.setPausedStmt != nil {
+		if cerr := q.setPausedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setPausedStmt: %w", cerr)
+		}
+	}
 	if q.sizeStmt != nil {
 		if cerr := q.sizeStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sizeStmt: %w", cerr)
@@ -380,6 +388,7 @@ type Queries struct {
 	sessionByTokenStmt       *sql.Stmt
 	setHashStmt              *sql.Stmt
 	setPasswordStmt          *sql.Stmt
+	setPausedStmt            *sql.Stmt
 	sizeStmt                 *sql.Stmt
 	tallyByKeyStmt           *sql.Stmt
 	touchSessionStmt         *sql.Stmt
@@ -421,6 +430,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sessionByTokenStmt:       q.sessionByTokenStmt,
 		setHashStmt:              q.setHashStmt,
 		setPasswordStmt:          q.setPasswordStmt,
+		setPausedStmt:            q.setPausedStmt,
 		sizeStmt:                 q.sizeStmt,
 		tallyByKeyStmt:           q.tallyByKeyStmt,
 		touchSessionStmt:         q.touchSessionStmt,

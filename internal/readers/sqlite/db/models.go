@@ -37,6 +37,7 @@ type Reader struct {
 	Source      string
 	SourceID    string
 	CreatedAt   int64
+	Paused      int64
 }
 
 type Session struct {

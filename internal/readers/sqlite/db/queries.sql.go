@@ -479,7 +479,7 @@ func (q *Queries) ListEntriesOfBooks(ctx context.Context, arg ListEntriesOfBooks
 }
 
 const listReaders = `-- name: ListReaders :many
-SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListReadersParams struct {
@@ -503,6 +503,7 @@ func (q *Queries) ListReaders(ctx context.Context, arg ListReadersParams) ([]Rea
 			&i.Source,
 			&i.SourceID,
 			&i.CreatedAt,
+			&i.Paused,
 		); err != nil {
 			return nil, err
 		}
@@ -518,7 +519,7 @@ func (q *Queries) ListReaders(ctx context.Context, arg ListReadersParams) ([]Rea
 }
 
 const listReadersOfOrigin = `-- name: ListReadersOfOrigin :many
-SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE origin = ? AND id > ? ORDER BY id LIMIT ?
+SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE origin = ? AND id > ? ORDER BY id LIMIT ?
 `
 
 type ListReadersOfOriginParams struct {
@@ -543,6 +544,7 @@ func (q *Queries) ListReadersOfOrigin(ctx context.Context, arg ListReadersOfOrig
 			&i.Source,
 			&i.SourceID,
 			&i.CreatedAt,
+			&i.Paused,
 		); err != nil {
 			return nil, err
 		}
@@ -608,7 +610,7 @@ func (q *Queries) PutTally(ctx context.Context, arg PutTallyParams) error {
 }
 
 const readerByID = `-- name: ReaderByID :one
-SELECT id, origin, display_name, source, source_id, created_at FROM readers WHERE id = ?
+SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE id = ?
 `
 
 func (q *Queries) ReaderByID(ctx context.Context, id int32) (Reader, error) {
@@ -621,6 +623,7 @@ func (q *Queries) ReaderByID(ctx context.Context, id int32) (Reader, error) {
 		&i.Source,
 		&i.SourceID,
 		&i.CreatedAt,
+		&i.Paused,
 	)
 	return i, err
 }
@@ -697,6 +700,20 @@ func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const setPaused = `-- name: SetPaused :exec
+UPDATE readers SET paused = ? WHERE id = ?
+`
+
+type SetPausedParams struct {
+	Paused int64
+	ID     int32
+}
+
+func (q *Queries) SetPaused(ctx context.Context, arg SetPausedParams) error {
+	_, err := q.exec(ctx, q.setPausedStmt, setPaused, arg.Paused, arg.ID)
+	return err
 }
 
 const size = `-- name: Size :one
