@@ -70,6 +70,8 @@ func toV1(a *answer, version string, position int64, stale bool) *recommendation
 		Stale:        stale,
 		Category:     catalogv1.Category(a.category),
 		HistorySize:  int32(a.history),
+
+		PersonalisationPaused: a.paused,
 	}
 	m.ProtoReflect().SetUnknown(encodeSuggestions(a.suggestions))
 	return m

@@ -200,10 +200,17 @@ func (s *service) followLog(ctx context.Context, client readersv1.ReadersService
 		apply: func(p *readersv1.WatchInteractionsResponse) {
 			histories := s.histories.Load()
 			for _, i := range p.GetInteractions() {
-				if i.GetKind() == readersv1.InteractionKind_INTERACTION_KIND_ERASED {
+				switch i.GetKind() {
+				case readersv1.InteractionKind_INTERACTION_KIND_ERASED:
 					histories.erase(i.GetReaderId())
-				} else if kind, known := recommender.KindOf(i.GetKind()); known {
-					histories.apply(eventFrom(i, kind))
+				case readersv1.InteractionKind_INTERACTION_KIND_PAUSED:
+					histories.pause(i.GetReaderId(), true)
+				case readersv1.InteractionKind_INTERACTION_KIND_RESUMED:
+					histories.pause(i.GetReaderId(), false)
+				default:
+					if kind, known := recommender.KindOf(i.GetKind()); known {
+						histories.apply(eventFrom(i, kind))
+					}
 				}
 			}
 			// What came before the feed had caught up is old.

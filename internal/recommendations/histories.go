@@ -23,7 +23,8 @@ const historyShards = 64
 type historyShard struct {
 	mu       sync.RWMutex
 	byReader map[int32]history
-	changes  uint64 // events applied
+	paused   map[int32]struct{} // readers of whom nothing is to be used
+	changes  uint64             // events applied
 
 	// What is kept, within a bound, and the readers in the order in which it
 	// began: each that has something or is forgotten, once.
@@ -58,6 +59,7 @@ func newHistories(mostKept int64) *histories {
 	h := &histories{}
 	for i := range h.shards {
 		h.shards[i].byReader = make(map[int32]history)
+		h.shards[i].paused = make(map[int32]struct{})
 		h.shards[i].mostKept = mostKept / historyShards
 	}
 	return h
@@ -89,11 +91,25 @@ func (h *histories) apply(e recommender.Event) {
 	shard.byReader[e.Reader] = history{entries, old.kept}
 }
 
+// pause has nothing of a reader used, until it is called with false. The
+// history is kept and goes on all the same.
+func (h *histories) pause(reader int32, paused bool) {
+	shard := h.shard(reader)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if paused {
+		shard.paused[reader] = struct{}{}
+	} else {
+		delete(shard.paused, reader)
+	}
+}
+
 // erase forgets a reader, and what is kept.
 func (h *histories) erase(reader int32) {
 	shard := h.shard(reader)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
+	delete(shard.paused, reader)
 	if own, known := shard.byReader[reader]; known {
 		shard.changes++
 		if own.kept != nil {
@@ -108,17 +124,20 @@ func (h *histories) erase(reader int32) {
 }
 
 // appendTo appends a copy of a reader's entries to dst, oldest first, and
-// returns what is kept of them, nil for nothing.
-func (h *histories) appendTo(dst []entry, reader int32) ([]entry, *kept, moment) {
+// returns what is kept of them, nil for nothing. Of a reader who has paused there
+// is neither.
+func (h *histories) appendTo(dst []entry, reader int32) (entries []entry, k *kept, m moment, paused bool) {
 	shard := h.shard(reader)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
+	if _, paused := shard.paused[reader]; paused {
+		return dst, nil, moment{h, shard.changes}, true
+	}
 	own := shard.byReader[reader]
-	k := own.kept
-	if k == forgotten {
+	if k = own.kept; k == forgotten {
 		k = nil
 	}
-	return own.entries.appendTo(dst), k, moment{h, shard.changes}
+	return own.entries.appendTo(dst), k, moment{h, shard.changes}, false
 }
 
 // keep keeps what was made of a reader's entries at a moment, unless anything

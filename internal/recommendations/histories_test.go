@@ -52,7 +52,7 @@ func TestHistoriesAgreeWithTheRecommender(t *testing.T) {
 		}
 		for reader, own := range want {
 			slices.SortFunc(own, func(a, b folded) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.last, b.last)) })
-			entries, _, _ := got.appendTo(nil, reader)
+			entries, _, _, _ := got.appendTo(nil, reader)
 			if len(entries) != len(own) {
 				t.Fatalf("reader %d has %d entries, want %d", reader, len(entries), len(own))
 			}
@@ -67,7 +67,7 @@ func TestHistoriesAgreeWithTheRecommender(t *testing.T) {
 }
 
 func TestHistoriesOfUnknownReadersAreEmpty(t *testing.T) {
-	if entries, _, _ := newHistories(0).appendTo(nil, 7); len(entries) != 0 {
+	if entries, _, _, _ := newHistories(0).appendTo(nil, 7); len(entries) != 0 {
 		t.Errorf("got %v", entries)
 	}
 }
@@ -84,8 +84,8 @@ func TestErasedHistoriesAreForgotten(t *testing.T) {
 	if readers, entries := h.readers.Load(), h.entries.Load(); readers != 199 || entries != 398 {
 		t.Errorf("%d readers with %d entries, want 199 with 398", readers, entries)
 	}
-	gone, _, _ := h.appendTo(nil, 70)
-	next, _, _ := h.appendTo(nil, 70+64)
+	gone, _, _, _ := h.appendTo(nil, 70)
+	next, _, _, _ := h.appendTo(nil, 70+64)
 	if len(gone) != 0 || len(next) != 2 {
 		t.Errorf("the erased reader has %v, the next in the shard %v", gone, next)
 	}
@@ -95,7 +95,7 @@ func TestEventsOutOfRangeAreBounded(t *testing.T) {
 	h := newHistories(0)
 	h.apply(recommender.Event{Reader: 1, Book: 1, Kind: recommender.Rating, Value: 1e30, Time: -5})
 	h.apply(recommender.Event{Reader: 1, Book: 2, Kind: 77, Time: 1 << 40})
-	entries, _, _ := h.appendTo(nil, 1)
+	entries, _, _, _ := h.appendTo(nil, 1)
 	if len(entries) != 2 || entries[0].time != 0 || entries[0].state.opinion().Rating != 5 || entries[1].state.opinion().Seen {
 		t.Errorf("got %+v", entries)
 	}

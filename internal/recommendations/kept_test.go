@@ -275,14 +275,14 @@ func TestWhatWasMadeBeforeAClickIsNotKept(t *testing.T) {
 		h.apply(recommender.Event{Reader: 1, Book: 1, Kind: recommender.Click})
 		var nothing *kept
 		made := nothing.with(tied{model: "of now"}, ranking{whole: true})
-		_, _, before := h.appendTo(nil, 1)
+		_, _, before, _ := h.appendTo(nil, 1)
 		before.keep(1, made)
-		if _, k, _ := h.appendTo(nil, 1); k != made {
+		if _, k, _, _ := h.appendTo(nil, 1); k != made {
 			t.Errorf("%s: nothing is kept before it", name)
 		}
 		happens(h)
 		before.keep(1, made)
-		if _, k, _ := h.appendTo(nil, 1); k != nil || h.keptBytes() != 0 {
+		if _, k, _, _ := h.appendTo(nil, 1); k != nil || h.keptBytes() != 0 {
 			t.Errorf("%s: what was made before it is kept, %d bytes", name, h.keptBytes())
 		}
 	}

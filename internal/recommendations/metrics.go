@@ -13,6 +13,7 @@ type metrics struct {
 	modelsRefused prometheus.Counter
 	personal      prometheus.Counter
 	popular       prometheus.Counter
+	paused        prometheus.Counter
 	waited        prometheus.Histogram
 	stale         prometheus.Counter
 	keptUsed      prometheus.Counter
@@ -25,7 +26,7 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 	lists := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "octavo_recommendations_total",
-		Help: "Lists of recommendations by what they rest on: the reader's own books, or popularity alone.",
+		Help: "Lists of recommendations by what they rest on: the reader's own books, popularity alone, or paused for popularity alone because the reader wants it so.",
 	}, []string{"source"})
 	rankings := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "octavo_kept_rankings_total",
@@ -42,6 +43,7 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		}),
 		personal: lists.WithLabelValues("personal"),
 		popular:  lists.WithLabelValues("popular"),
+		paused:   lists.WithLabelValues("paused"),
 		waited: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "octavo_min_position_wait_seconds",
 			Help:    "How long answers waited for the readers' log, of those that had to.",

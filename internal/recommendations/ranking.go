@@ -91,6 +91,7 @@ type answer struct {
 	suggestions []suggestion
 	category    uint8
 	history     int
+	paused      bool // the reader wants nothing personal
 }
 
 // limitOf is the number of results for a requested one that is not negative.
@@ -113,6 +114,7 @@ type session struct {
 	reader  int32
 	loaded  bool
 	entries []entry
+	paused  bool   // the reader wants nothing personal: there are no entries then
 	kept    *kept  // what is known of them, nil for nothing
 	moment  moment // when they were read
 	keeps   bool   // whether this question's rankings can be kept and have been
@@ -211,6 +213,7 @@ func (c *session) rank(q *question) answer {
 		c.fill(q)
 	}
 	a := answer{
+		paused:      c.paused,
 		category:    c.category,
 		history:     len(c.own) + len(c.strangers),
 		suggestions: c.suggestions[c.first:len(c.suggestions):len(c.suggestions)],
@@ -221,9 +224,12 @@ func (c *session) rank(q *question) answer {
 	if q.reasons > 0 {
 		c.explain(a.suggestions, q.reasons)
 	}
-	if c.model != nil && len(c.own) > 0 || len(c.liked) > 0 {
+	switch {
+	case c.paused:
+		c.s.metrics.paused.Inc()
+	case c.model != nil && len(c.own) > 0 || len(c.liked) > 0:
 		c.s.metrics.personal.Inc()
-	} else {
+	default:
 		c.s.metrics.popular.Inc()
 	}
 	return a
@@ -277,11 +283,14 @@ func (c *session) add(s suggestion) {
 // answer.
 func (c *session) read(q *question) {
 	if !c.loaded || c.reader != q.reader {
-		c.entries, c.kept = c.entries[:0], nil
+		c.entries, c.kept, c.paused = c.entries[:0], nil, false
 		if q.reader != 0 {
-			c.entries, c.kept, c.moment = c.s.histories.Load().appendTo(c.entries, q.reader)
+			c.entries, c.kept, c.moment, c.paused = c.s.histories.Load().appendTo(c.entries, q.reader)
 		}
 		c.reader, c.loaded = q.reader, true
+	}
+	if c.paused {
+		q.recent = nil
 	}
 	c.keeps = c.model != nil && len(c.entries) > 0 && len(q.recent) == 0 && q.diversity == 0 && c.s.keptMemory > 0
 	c.own, c.strangers = c.own[:0], c.strangers[:0]

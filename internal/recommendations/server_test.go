@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
@@ -386,6 +387,76 @@ func TestBooksOfThisVisit(t *testing.T) {
 		if id <= 105 {
 			t.Errorf("book %d is of another taste, of the visit, or excluded", id)
 		}
+	}
+}
+
+// While a reader has paused, every answer is that of somebody nobody knows; what
+// is done meanwhile counts from the end of the pause on. So it is for a service
+// that was there and for one that reads the log from its start.
+func TestAPausedReaderIsAnsweredAsNobody(t *testing.T) {
+	w := trained(t)
+	const reader = 1
+	mark := func(kind readersv1.InteractionKind) int64 {
+		return w.readers.Record(&readersv1.Interaction{ReaderId: reader, Kind: kind})
+	}
+	requests := []*recommendationsv1.RecommendRequest{
+		{MaxReasons: 3, MaxResults: 20},
+		{MaxReasons: 3, MaxResults: shelfSize, Category: literature, Diversity: 0.5, ExcludedBookIds: []int32{4}},
+		{FavouriteCategory: 1},
+		{RecentBookIds: []int32{101, 102}},
+	}
+	ask := func(r *recommendationsv1.RecommendRequest, reader int32, position int64) *recommendationsv1.RecommendResponse {
+		r = proto.CloneOf(r)
+		r.ReaderId, r.MinPosition = reader, position
+		if reader == 0 {
+			r.RecentBookIds = nil
+		}
+		return w.recommend(r)
+	}
+	same := func(position int64) {
+		t.Helper()
+		for _, r := range requests {
+			got, want := ask(r, reader, position), ask(r, 0, position)
+			want.PersonalisationPaused = true
+			if !proto.Equal(got, want) {
+				t.Errorf("%v: got\n%v\nand nobody gets\n%v", r, got, want)
+			}
+		}
+		batch, err := w.v1.BatchRecommend(t.Context(), &recommendationsv1.BatchRecommendRequest{Requests: []*recommendationsv1.RecommendRequest{
+			{ReaderId: reader, MinPosition: position}, {ReaderId: 2}, {ReaderId: reader},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, response := range batch.GetResponses() {
+			if response.GetPersonalisationPaused() != (i != 1) || (response.GetHistorySize() == 0) != (i != 1) {
+				t.Errorf("answer %d of a batch: %v", i, response)
+			}
+		}
+	}
+	if before := ask(requests[0], reader, 0); before.GetHistorySize() != 8 || before.GetPersonalisationPaused() {
+		t.Fatalf("before the pause: %v", before)
+	}
+	position := mark(readersv1.InteractionKind_INTERACTION_KIND_PAUSED)
+	same(position)
+	position = w.readers.Record(finished(reader, 30))
+	same(position)
+	w.registry = prometheus.NewPedanticRegistry()
+	w.start() // another one, which reads the log from its start
+	same(position)
+	if got := w.measured(); got["octavo_recommendations_total paused"] == 0 {
+		t.Errorf("answers to paused readers are not counted: %v", got)
+	}
+
+	position = mark(readersv1.InteractionKind_INTERACTION_KIND_RESUMED)
+	after := ask(requests[1], reader, position)
+	if after.GetPersonalisationPaused() || after.GetHistorySize() != 9 || slices.Contains(ids(after.GetRecommendations()), 30) {
+		t.Errorf("after the pause: %v", after)
+	}
+	mark(readersv1.InteractionKind_INTERACTION_KIND_PAUSED)
+	position = mark(readersv1.InteractionKind_INTERACTION_KIND_ERASED)
+	if gone := ask(requests[0], reader, position); gone.GetPersonalisationPaused() || gone.GetHistorySize() != 0 {
+		t.Errorf("after an erasure: %v", gone)
 	}
 }
 

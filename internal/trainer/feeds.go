@@ -91,7 +91,8 @@ func readCatalogue(ctx context.Context, c Config) ([]recommender.Book, error) {
 }
 
 // readLog returns the events of the log up to a position, or up to its end for
-// 0, without those of readers who were erased while it was read.
+// 0, without those of readers who were erased while it was read, or who at its
+// end have paused what is made of them.
 func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -100,14 +101,17 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 		return nil, 0, err
 	}
 	var events []recommender.Event
-	erased := make(map[int32]bool)
+	without := make(map[int32]bool)
 	position, err := readFeed(c.Progress, StageLog, until, feed.Recv, func(p *readersv1.WatchInteractionsResponse) {
 		for _, i := range p.GetInteractions() {
 			if until > 0 && i.GetPosition() > until {
 				continue
 			}
-			if i.GetKind() == readersv1.InteractionKind_INTERACTION_KIND_ERASED {
-				erased[i.GetReaderId()] = true
+			switch i.GetKind() {
+			case readersv1.InteractionKind_INTERACTION_KIND_ERASED, readersv1.InteractionKind_INTERACTION_KIND_PAUSED:
+				without[i.GetReaderId()] = true
+			case readersv1.InteractionKind_INTERACTION_KIND_RESUMED:
+				delete(without, i.GetReaderId())
 			}
 			kind, known := recommender.KindOf(i.GetKind())
 			if !known {
@@ -125,8 +129,8 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 	if until > 0 {
 		position = until
 	}
-	if len(erased) > 0 {
-		events = slices.DeleteFunc(events, func(e recommender.Event) bool { return erased[e.Reader] })
+	if len(without) > 0 {
+		events = slices.DeleteFunc(events, func(e recommender.Event) bool { return without[e.Reader] })
 	}
 	return events, position, err
 }

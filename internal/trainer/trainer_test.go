@@ -163,9 +163,26 @@ func TestRunIsDeterministic(t *testing.T) {
 	}
 }
 
+// Parts of a model that agree on a position agree on who has paused, too.
+func TestAPauseAfterTheGivenPositionDoesNotCount(t *testing.T) {
+	w := newWorld(t)
+	w.putBooks()
+	w.record()
+	w.config.Position = readers * each
+	before, err := trainer.Run(t.Context(), w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.readers.Record(&readersv1.Interaction{Position: readers*each + 1, ReaderId: 7, Kind: readersv1.InteractionKind_INTERACTION_KIND_PAUSED})
+	after, err := trainer.Run(t.Context(), w.config)
+	if err != nil || after.Version != before.Version {
+		t.Errorf("up to the same position the model is %s and then %s, %v", before.Version, after.Version, err)
+	}
+}
+
 // A model after an erasure is, byte for byte, the one that never saw the
 // reader: of a log that the reader is gone from, and of one that was being read
-// when it happened.
+// when it happened. So is one that is made while the reader has paused.
 func TestRunLeavesErasedReadersOut(t *testing.T) {
 	erased := &readersv1.Interaction{
 		Position: readers*each + 1, ReaderId: 7, Kind: readersv1.InteractionKind_INTERACTION_KIND_ERASED,
@@ -206,9 +223,24 @@ func TestRunLeavesErasedReadersOut(t *testing.T) {
 	if !bytes.Equal(read, never) {
 		t.Error("the model differs from one that never saw the reader")
 	}
+	marked := func(kinds ...readersv1.InteractionKind) func([]*readersv1.Interaction) []*readersv1.Interaction {
+		return func(lines []*readersv1.Interaction) []*readersv1.Interaction {
+			for _, kind := range kinds {
+				lines = append(lines, &readersv1.Interaction{Position: int64(len(lines)) + 1, ReaderId: 7, Kind: kind})
+			}
+			return lines
+		}
+	}
+	const paused, resumed = readersv1.InteractionKind_INTERACTION_KIND_PAUSED, readersv1.InteractionKind_INTERACTION_KIND_RESUMED
+	if !bytes.Equal(of(marked(resumed, paused)), never) {
+		t.Error("the model made during a pause differs from one that never saw the reader")
+	}
 	with := of(func(lines []*readersv1.Interaction) []*readersv1.Interaction { return append(lines, newer, newer) })
 	if bytes.Equal(with, never) {
 		t.Error("the model is the same with the reader, so that this test shows nothing")
+	}
+	if !bytes.Equal(of(marked(paused, resumed)), with) {
+		t.Error("the model made after a pause is not that with the reader")
 	}
 }
 
