@@ -242,7 +242,8 @@ func (s *shop) apiRecommendations(ctx context.Context, _ *http.Request, p *param
 	sent := struct {
 		Recommendations []apiRecommendation `json:"recommendations"`
 		ModelVersion    string              `json:"model_version"`
-	}{make([]apiRecommendation, len(response.GetRecommendations())), response.GetModelVersion()}
+		Paused          bool                `json:"personalisation_paused"`
+	}{make([]apiRecommendation, len(response.GetRecommendations())), response.GetModelVersion(), response.GetPersonalisationPaused()}
 	for i, r := range response.GetRecommendations() {
 		sent.Recommendations[i] = apiRecommendation{
 			apiBook: apiBook{

@@ -327,7 +327,8 @@ func (f *fakeReaders) shelf(reader int32) []*readersv1.ShelfEntry {
 			entries = slices.Delete(entries, at, at+1)
 		}
 		switch kind {
-		case readersv1.InteractionKind_INTERACTION_KIND_REMOVED:
+		case readersv1.InteractionKind_INTERACTION_KIND_REMOVED,
+			readersv1.InteractionKind_INTERACTION_KIND_PAUSED, readersv1.InteractionKind_INTERACTION_KIND_RESUMED:
 			continue
 		case readersv1.InteractionKind_INTERACTION_KIND_RATING:
 			entry.Rating = i.GetValue()
@@ -380,6 +381,24 @@ func (f *fakeReaders) EraseReader(ctx context.Context, r *readersv1.EraseReaderR
 	return &readersv1.EraseReaderResponse{Position: int64(len(f.log)) + 1}, nil
 }
 
+func (f *fakeReaders) SetPersonalisation(ctx context.Context, r *readersv1.SetPersonalisationRequest) (*readersv1.SetPersonalisationResponse, error) {
+	found, err := f.GetReader(ctx, &readersv1.GetReaderRequest{Id: r.GetReaderId()})
+	if err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	kind := readersv1.InteractionKind_INTERACTION_KIND_RESUMED
+	if r.GetPaused() {
+		kind = readersv1.InteractionKind_INTERACTION_KIND_PAUSED
+	}
+	if found.GetReader().GetPersonalisationPaused() != r.GetPaused() {
+		found.GetReader().PersonalisationPaused = r.GetPaused()
+		f.log = append(f.log, &readersv1.Interaction{ReaderId: r.GetReaderId(), Kind: kind})
+	}
+	return &readersv1.SetPersonalisationResponse{Position: int64(len(f.log))}, nil
+}
+
 // fakeRecommendations suggests the catalog's books in order, those of the
 // reader left out, and names the reader's last books as reasons.
 type fakeRecommendations struct {
@@ -405,22 +424,29 @@ func (f *fakeRecommendations) answer(r *recommendationsv1.RecommendRequest, with
 	f.asked = append(f.asked, r)
 	stale := f.stale
 	f.data.Unlock()
-	own := slices.Clone(r.GetRecentBookIds())
+	own, paused := slices.Clone(r.GetRecentBookIds()), false
 	if r.GetReaderId() != 0 {
 		// Only as much of the log as was asked for: who forgets the position
 		// gets yesterday's answer.
 		for _, i := range f.readers.interactions()[:r.GetMinPosition()] {
-			if i.GetReaderId() == r.GetReaderId() {
+			switch {
+			case i.GetReaderId() != r.GetReaderId():
+			case i.GetBookId() == 0:
+				paused = i.GetKind() == readersv1.InteractionKind_INTERACTION_KIND_PAUSED
+			default:
 				own = append(own, i.GetBookId())
 			}
 		}
+	}
+	if paused {
+		own = nil
 	}
 	slices.Reverse(own)
 	category := r.GetCategory()
 	if r.GetFavouriteCategory() > 0 && len(own) > 0 {
 		category = catalogv1.Category(r.GetFavouriteCategory() + 2)
 	}
-	response := &recommendationsv1.RecommendResponse{Category: category, HistorySize: int32(len(own)), Position: r.GetMinPosition(), Stale: stale}
+	response := &recommendationsv1.RecommendResponse{Category: category, HistorySize: int32(len(own)), Position: r.GetMinPosition(), Stale: stale, PersonalisationPaused: paused}
 	for _, b := range f.catalog.books {
 		if len(response.GetRecommendations()) == int(r.GetMaxResults()) {
 			break

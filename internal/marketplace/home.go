@@ -78,7 +78,7 @@ func (s *shop) home(v *visit) error {
 		length = 3 * rowLength
 	}
 	home.Failed = failed != nil
-	if row := bestRow(best, shown, length); len(row.Cards) > 0 && (home.Failed || home.Personal || !home.Known) {
+	if row := bestRow(best, shown, length); len(row.Cards) > 0 && (home.Failed || home.Personal || home.Paused || !home.Known) {
 		place := len(home.Rows)
 		if !home.Known && len(v.session.Recent) == 0 {
 			place = 0
@@ -138,6 +138,7 @@ func (s *shop) fillHome(v *visit, home *view.Home, answers []*recommendationsv1.
 		if answer.GetStale() {
 			v.notice(notCaughtUp)
 		}
+		home.Paused = home.Paused || answer.GetPersonalisationPaused()
 		cards := s.suggestions(answer.GetRecommendations(), own)
 		if len(cards) == 0 {
 			continue

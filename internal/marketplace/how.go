@@ -16,6 +16,7 @@ func (s *shop) how(v *visit) error {
 	page := view.How{}
 	ctx, cancel := v.ask()
 	defer cancel()
+	page.Personalisation = s.personalisation(ctx, v, "/how")
 	model, err := s.Recommendations.GetModel(ctx, &recommendationsv1.GetModelRequest{})
 	if err != nil {
 		v.missing("recommendations", err)

@@ -44,6 +44,7 @@ func (s *shop) importShelves(v *visit) error {
 	control := http.NewResponseController(v.w)
 	_ = control.SetReadDeadline(time.Now().Add(importPatience))
 	_ = control.SetWriteDeadline(time.Now().Add(2 * importPatience))
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxUpload)
 	file, asFile, err := uploaded(v.r)
 	if err != nil {
 		return err

@@ -138,7 +138,9 @@ func (s *shop) pages() []route {
 		{"GET /me/data", "data", s.yours},
 		{"GET /me/export.csv", "export", s.export("csv", "text/csv; charset=utf-8", newCSVExport)},
 		{"GET /me/export.json", "export", s.export("json", "application/json", newJSONExport)},
+		{"POST /me/import", "import", s.importShelves},
 		{"POST /me/erase", "erase", s.erase},
+		{"POST /me/personalisation", "personalisation", s.personalise},
 		{"GET /search", "search", s.search},
 		{"GET /how", "how", s.how},
 		{"GET /sign-in", "sign-in", s.signInPage},
@@ -164,7 +166,6 @@ func (s *shop) routes() http.Handler {
 	for _, r := range s.pages() {
 		mux.Handle(r.pattern, s.page(r.kind, r.show))
 	}
-	mux.Handle("POST /me/import", s.upload("import", maxUpload, s.importShelves))
 	s.registerAPI(mux)
 	s.assets.register(mux)
 

@@ -51,14 +51,8 @@ type visit struct {
 // page turns a function that returns errors into a handler. It is the one
 // place where errors become pages.
 func (s *shop) page(kind string, show func(*visit) error) http.Handler {
-	return s.upload(kind, maxForm, show)
-}
-
-// upload is page for forms of up to so many bytes.
-func (s *shop) upload(kind string, most int64, show func(*visit) error) http.Handler {
 	whole, degraded := s.metrics.count(kind)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, most)
 		v := &visit{shop: s, w: w, r: r}
 		v.recall()
 		if v.unsure && r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -284,6 +278,7 @@ func inWords(err error) error {
 
 // form reads a posted form.
 func (v *visit) form() error {
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	err := v.r.ParseForm()
 	if err != nil && fault.KindOf(err) == fault.TooLarge {
 		return err

@@ -35,6 +35,9 @@ func own(s session.Session) bool {
 // yours is the page of what visitors may do with their own data.
 func (s *shop) yours(v *visit) error {
 	page := view.Yours{Known: v.session.Reader != 0, Own: own(v.session), EraseWord: eraseWord}
+	ctx, cancel := v.ask()
+	defer cancel()
+	page.Personalisation = s.personalisation(ctx, v, "/me/data")
 	page.Frame = v.frame("Your data", "Take everything with you, or have it erased.")
 	page.Canonical = "/me/data"
 	return v.show(http.StatusOK, view.YoursPage(page))
@@ -143,7 +146,7 @@ const booksAtOnce = 1000
 func (s *shop) lookUp(ctx context.Context, books map[int32]*catalogv1.Book, part *readersv1.ExportReaderResponse) error {
 	var ids []int32
 	note := func(id int32) {
-		if _, known := books[id]; !known {
+		if _, known := books[id]; !known && id != 0 {
 			books[id] = nil
 			ids = append(ids, id)
 		}
@@ -223,6 +226,7 @@ func (f *jsonExport) begin(r *readersv1.Reader) error {
 	err := f.write("{\n  \"reader\": ", map[string]any{
 		"id": r.GetId(), "origin": word(r.GetOrigin().String(), "ORIGIN_"), "display_name": r.GetDisplayName(),
 		"source": r.GetSource(), "source_id": r.GetSourceId(), "created_at": r.GetCreatedAt().AsTime(),
+		"personalisation_paused": r.GetPersonalisationPaused(),
 	})
 	if err == nil {
 		_, err = io.WriteString(f.w, ",\n  \"interactions\": [")
@@ -232,8 +236,10 @@ func (f *jsonExport) begin(r *readersv1.Reader) error {
 
 func (f *jsonExport) interaction(i *readersv1.Interaction, book *catalogv1.Book) error {
 	out := map[string]any{
-		"position": i.GetPosition(), "book": bookFacts(i.GetBookId(), book),
-		"kind": word(i.GetKind().String(), "INTERACTION_KIND_"), "occurred_at": i.GetOccurredAt().AsTime(),
+		"position": i.GetPosition(), "kind": word(i.GetKind().String(), "INTERACTION_KIND_"), "occurred_at": i.GetOccurredAt().AsTime(),
+	}
+	if i.GetBookId() != 0 {
+		out["book"] = bookFacts(i.GetBookId(), book)
 	}
 	if i.GetValue() > 0 {
 		out["stars"] = i.GetValue()

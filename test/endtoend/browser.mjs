@@ -133,6 +133,34 @@ async function newReader(page) {
   console.log(`put “${wanted}” on a shelf, where it is found again`);
 }
 
+// pause stops what is made of the reader's books, from the very next page on, and
+// takes it up again.
+async function pause(page) {
+  await page.goto('/fantasy');
+  await page.locator('a.book').first().click();
+  const title = await heading(page).innerText();
+  await rate(page, 5);
+  await page.goto('/');
+  await page.getByText(/^Because you rated/).filter({ hasText: title }).first().waitFor();
+  await page.getByRole('contentinfo').getByRole('link', { name: 'How recommendations work' }).click();
+  await page.getByRole('button', { name: 'Pause personalisation' }).click();
+  await page.waitForURL('/how#personalisation');
+  await page.getByText('Paused.', { exact: true }).waitFor();
+  await page.goto('/');
+  assert.equal(await heading(page).innerText(), 'The same for everybody');
+  assert.equal(await page.getByText(/^Because/).count(), 0, 'a reason names a book of the reader');
+  const shown = await booksIn(page.locator('#row-for-you'));
+  assert.ok(shown.length > 0, 'nothing is shown to who has paused');
+  await page.goto('/me');
+  await page.getByRole('main').getByText(title, { exact: true }).first().waitFor();
+  await page.goto('/me/data');
+  await page.getByRole('button', { name: 'Resume personalisation' }).click();
+  await page.waitForURL('/me/data#personalisation');
+  await page.goto('/');
+  await page.getByText(/^Because you rated/).filter({ hasText: title }).first().waitFor();
+  console.log(`paused, and “${title}” was no reason any more; resumed, and it was`);
+}
+
 const password = 'gelber stuhl am see';
 
 // pasted types nothing: whoever keeps passwords elsewhere pastes them.
@@ -295,6 +323,25 @@ async function enter(page) {
   await page.goto('/account');
 }
 
+// importing sends the file of another site, with a row that cannot be found.
+async function importing(page) {
+  await page.goto('/me/data');
+  await page.getByLabel('File of your shelves').setInputFiles({
+    name: 'goodreads.csv',
+    mimeType: 'text/csv',
+    buffer: Buffer.from('Title,Author,My Rating,Exclusive Shelf\n' +
+      'Frankenstein,Mary Shelley,5,read\nDracula,Bram Stoker,4,read\nA Book That Nobody Wrote,Nobody At All,3,to-read\n'),
+  });
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await page.getByText('2 of 3 rows taken').waitFor();
+}
+
+// press uses a button of the present page, and waits for where it leads.
+async function press(page, button, address) {
+  await page.getByRole('button', { name: button, exact: true }).click();
+  await page.waitForURL(address);
+}
+
 // accessibility inspects every kind of page in one scheme and size, and checks
 // that it does not scroll sideways.
 async function accessibility(page, scheme, size) {
@@ -312,8 +359,18 @@ async function accessibility(page, scheme, size) {
     ['how', () => page.goto('/how')],
     ['sign-in', () => page.goto('/sign-in')],
     ['sign-up', () => page.goto('/sign-up')],
+    ['data-demo', () => page.goto('/me/data')],
     ['account', () => enter(page)],
+    ['data', () => page.goto('/me/data')],
+    ['imported', () => importing(page)],
     ['account-home', () => page.goto('/')],
+    ['how-paused', async () => {
+      await page.goto('/how');
+      await press(page, 'Pause personalisation', '/how#personalisation');
+    }],
+    ['data-paused', () => page.goto('/me/data')],
+    ['home-paused', () => page.goto('/')],
+    ['home-resumed', () => press(page, 'Resume personalisation', '/')],
   ];
   for (const [name, open] of pages) {
     await open();
@@ -330,11 +387,13 @@ const tasks = {
   visit: async (browser) => {
     await visit(browser, {}, demoReader);
     await visit(browser, {}, newReader);
+    await visit(browser, {}, pause);
     await visit(browser, {}, searching);
   },
   'visit-without-javascript': async (browser) => {
     await visit(browser, { javaScriptEnabled: false }, demoReader);
     await visit(browser, { javaScriptEnabled: false }, newReader);
+    await visit(browser, { javaScriptEnabled: false }, pause);
     await visit(browser, { javaScriptEnabled: false }, searching);
   },
   account: async (browser) => {

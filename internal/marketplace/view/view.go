@@ -93,6 +93,7 @@ type Home struct {
 	Known    bool  // a reader is chosen
 	Personal bool  // the rows are about this reader
 	Failed   bool  // suggestions could not be had
+	Paused   bool  // the reader wants nothing personal
 	First    *Card // shown large, with all its reasons
 	Rest     int   // percent of the first card's score that its reasons leave out; below 0, it is against the book
 	Rows     []Row
@@ -252,6 +253,15 @@ type Mine struct {
 	Groups []Group
 }
 
+// Personalisation is the switch by which readers pause what is made of what they
+// do.
+type Personalisation struct {
+	Own    bool // the visitor may use it
+	Paused bool
+	Failed bool   // it cannot be known now
+	Back   string // address of the page it is on
+}
+
 // Yours is the page of what readers may do with their own data.
 type Yours struct {
 	Frame
@@ -259,6 +269,8 @@ type Yours struct {
 	Own       bool // and it is the visitor
 	Erased    bool // just now
 	EraseWord string
+
+	Personalisation Personalisation
 }
 
 // Imported is the page after an import.
@@ -328,6 +340,8 @@ type How struct {
 	Facts      []Figure
 	Parameters []Figure
 	Metrics    []Figure
+
+	Personalisation Personalisation
 }
 
 // Problem is what is shown instead of a page.
