@@ -39,6 +39,9 @@ func run(m *testing.M) int {
 		logs = filepath.Join(programs, "logs")
 		images, err = cluster.Build(context.Background(), "programs", programs)
 	}
+	if err == nil {
+		err = buildOctavo(context.Background())
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

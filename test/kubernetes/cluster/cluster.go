@@ -15,13 +15,18 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -74,7 +79,7 @@ func Start(ctx context.Context, config Config) (c *Cluster, err error) {
 	if err := removeStaleCgroups(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{config.Scratch, config.Logs} {
+	for _, dir := range []string{filepath.Join(config.Scratch, "shared"), config.Logs} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
@@ -271,6 +276,46 @@ func (c *Cluster) Kubectl(ctx context.Context, input string, args ...string) (st
 
 func (c *Cluster) kubeconfig(user string) string {
 	return filepath.Join(c.pki, user+".kubeconfig")
+}
+
+// Dial connects from the first node's network. The address is an IP and a port,
+// or a name of the cluster and a port.
+func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if net.ParseIP(host) == nil {
+		dns := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return c.dialIP(ctx, network, net.JoinHostPort(dnsIP, "53"))
+		}}
+		addresses, err := dns.LookupHost(ctx, host+".")
+		if err != nil {
+			return nil, err
+		}
+		address = net.JoinHostPort(addresses[rand.IntN(len(addresses))], port)
+	}
+	return c.dialIP(ctx, network, address)
+}
+
+// dialIP makes the socket on a thread that is in the node's network meanwhile: a
+// socket stays in the network it was made in.
+func (c *Cluster) dialIP(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.nodes[1].process.Pid))
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	dialled := make(chan struct{})
+	go func() {
+		defer close(dialled)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		if err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err == nil {
+			conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		}
+	}()
+	<-dialled
+	return conn, err
 }
 
 // NodeIP is the address of a node.
