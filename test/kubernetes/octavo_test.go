@@ -49,6 +49,7 @@ type shop struct {
 func TestOctavo(t *testing.T) {
 	s := open(t)
 	t.Run("pages and recommendations are served", s.serves)
+	t.Run("rolling updates", s.rollsOut)
 }
 
 // open installs Octavo as docs/operations/install.md says, with the demo library
@@ -302,6 +303,25 @@ func (s *shop) pods(t *testing.T, service string) []pod {
 		}
 	}
 	return pods
+}
+
+// gone waits until no pod is about to end any more.
+func (s *shop) gone(t *testing.T) {
+	t.Helper()
+	s.eventually(t, 90*time.Second, "old pods to end", func() error {
+		var list struct {
+			Items []struct {
+				Metadata struct{ Name, DeletionTimestamp string }
+			}
+		}
+		s.get(t, &list, "pods")
+		for _, item := range list.Items {
+			if item.Metadata.DeletionTimestamp != "" {
+				return fmt.Errorf("%s has not ended", item.Metadata.Name)
+			}
+		}
+		return nil
+	})
 }
 
 // page fetches a page of the storefront through its Service.

@@ -1,0 +1,146 @@
+package kubernetes
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// perSecond is how many calls a second all traffic together makes: modest, for
+// two cores that run the whole cluster too.
+const perSecond = 100
+
+// Pages go through the Service as those of browsers do. An answer of the API
+// fails when a service is missing, where a page of HTML would do without. The
+// other calls go straight to the services, round their pods, and none is
+// repeated, so that what the storefront's retries hide is seen too.
+var (
+	paths = []string{"/", "/book/3", "/book/11", "/search?q=dune", "/api/v1/recommendations", "/api/v1/books/5", "/api/v1/search?q=night"}
+	mix   = map[string]int{"page": 60, "recommend": 20, "search": 10, "record": 10}
+)
+
+// traffic is load on the shop that goes on until it is ended.
+type traffic struct {
+	t       *testing.T
+	command *exec.Cmd
+	out     bytes.Buffer
+	failure bytes.Buffer
+}
+
+// outcome is what has become of it.
+type outcome struct {
+	Calls []struct {
+		Name      string
+		Sent      int64
+		Outcomes  map[string]int64
+		LatencyMS map[string]float64 `json:"latency_ms"`
+	}
+	Series []struct {
+		OK, Failed int64
+		P99        float64 `json:"p99_ms"`
+	}
+}
+
+// traffic begins load, which does not depend on the answers. It lasts at most
+// five minutes.
+func (s *shop) traffic(t *testing.T) *traffic {
+	t.Helper()
+	weights := make([]string, 0, len(mix))
+	for name, weight := range mix {
+		weights = append(weights, name+"="+strconv.Itoa(weight))
+	}
+	at := func(service, port string) string { return "dns:///" + service + ".octavo.svc.cluster.local:" + port }
+	tr := &traffic{t: t, command: s.In(t.Context(), 1, s.octavo("load", "--allow-remote", "--format=json", "--tls-dir="+s.operator,
+		"--http-addr="+shopHost+":80", "--recommendations-addr="+at("recommendations", "50051"), "--catalog-addr="+at("catalog", "50052"), "--readers-addr="+at("readers", "50053"),
+		"--rate="+strconv.Itoa(perSecond), "--duration=5m", "--connections=2", "--readers=1-500", "--books=1-200",
+		"--mix="+strings.Join(weights, ";"), "--path="+strings.Join(paths, ","))...)}
+	tr.command.Stdout, tr.command.Stderr = &tr.out, &tr.failure
+	tr.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := tr.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// end ends the load.
+func (tr *traffic) end() outcome {
+	tr.t.Helper()
+	// The group, as the first process only waits for the one in the node.
+	if err := syscall.Kill(-tr.command.Process.Pid, syscall.SIGINT); err != nil {
+		tr.t.Fatal(err)
+	}
+	_ = tr.command.Wait() // that it was interrupted
+	var o outcome
+	if err := json.Unmarshal(tr.out.Bytes(), &o); err != nil {
+		tr.t.Fatalf("the load says nothing: %v: %s %s", err, tr.out.Bytes(), tr.failure.Bytes())
+	}
+	return o
+}
+
+// during is what becomes of traffic while something happens.
+func (s *shop) during(t *testing.T, happens func()) outcome {
+	t.Helper()
+	tr := s.traffic(t)
+	time.Sleep(2 * time.Second) // of the usual, before
+	happens()
+	time.Sleep(2 * time.Second) // and after it
+	return tr.end()
+}
+
+// failed is how many calls of all, or of those of one name, did not succeed.
+func (o outcome) failed(names ...string) (failed, sent int64) {
+	for _, c := range o.Calls {
+		if c.Name == "all" || len(names) > 0 && !slices.Contains(names, c.Name) {
+			continue
+		}
+		sent += c.Sent
+		failed += c.Sent - c.Outcomes["ok"]
+	}
+	return failed, sent
+}
+
+// failures says which calls did not succeed, and how.
+func (o outcome) failures() string {
+	var told []string
+	for _, c := range o.Calls {
+		for _, kind := range slices.Sorted(maps.Keys(c.Outcomes)) {
+			if c.Name != "all" && kind != "ok" {
+				told = append(told, fmt.Sprintf("%d %s %s", c.Outcomes[kind], c.Name, kind))
+			}
+		}
+	}
+	if told == nil {
+		return "none failed"
+	}
+	return "failed: " + strings.Join(told, ", ")
+}
+
+// longest is for how many seconds on end calls failed.
+func (o outcome) longest() int {
+	longest, on := 0, 0
+	for _, second := range o.Series {
+		if on++; second.Failed == 0 {
+			on = 0
+		}
+		longest = max(longest, on)
+	}
+	return longest
+}
+
+// p99 is that of pages, in milliseconds.
+func (o outcome) p99() float64 {
+	for _, c := range o.Calls {
+		if c.Name == "page" {
+			return c.LatencyMS["p99"]
+		}
+	}
+	return 0
+}
