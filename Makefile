@@ -42,7 +42,7 @@ push-images: ## Push the images, built for all PLATFORMS, to REPOSITORY/NAME:TAG
 	@test -n "$(REPOSITORY)" || { echo "name where to: make push-images REPOSITORY=registry.example/octavo TAG=0.1"; exit 2; }
 	go run -C tools/images . -push="$(REPOSITORY)" -platforms="$(PLATFORMS)" -tag="$(TAG)"
 
-setup: ## Install what the tests need (Debian packages, two npm packages).
+setup: ## Install what the tests need (Debian packages, two npm packages), and build an S3 server.
 	test/setup
 
 test: setup ## Set up and run all tests: Go with the race detector, browser, Python client.

@@ -25,6 +25,7 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/chassis/chassistest"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/cmd/internal/readersservice"
 	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
@@ -146,7 +147,7 @@ func serveAll(t *testing.T, authority *chassistest.Authority) map[string]string 
 	at := map[string]string{}
 	at[catalogService] = add(&catalogservice.Service{Addr: "127.0.0.1:0", Database: filepath.Join(folder, "catalog.db")})
 	at[readersService] = add(&readersservice.Service{Addr: "127.0.0.1:0", Database: filepath.Join(folder, "readers.db")})
-	at[recommendedServices] = add(&recommendationsservice.Service{Addr: "127.0.0.1:0", CatalogAddr: at[catalogService], ReadersAddr: at[readersService], Models: filepath.Join(folder, "models")})
+	at[recommendedServices] = add(&recommendationsservice.Service{Addr: "127.0.0.1:0", CatalogAddr: at[catalogService], ReadersAddr: at[readersService], Flags: models.Flags{Models: filepath.Join(folder, "models")}})
 	at[accountsService] = at[readersService]
 	at[seed] = at[recommendedServices]
 	ctx, cancel := context.WithCancel(context.Background())

@@ -30,6 +30,9 @@ func (c *configCheckCommand) Run(k *kong.Context) error {
 		if file := c.ReadersDatabaseURLFile; file != "" {
 			(&readersservice.Service{DatabaseURLFile: file}).CheckURL(r, "--readers-database-url-file")
 		}
+		if c.Models != "" {
+			c.place(c.DataDir).Check(r, "--models", "--models-cache")
+		}
 		folder := dataFolder{path: c.DataDir}
 		r.Folder("--data-dir", c.DataDir, func() error { return folder.check() })
 	})

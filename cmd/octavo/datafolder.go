@@ -77,13 +77,11 @@ func (f *dataFolder) checkFormat() error {
 func (f *dataFolder) versionFile() string { return filepath.Join(f.path, "VERSION") }
 func (f *dataFolder) catalogDB() string   { return filepath.Join(f.path, "catalog.db") }
 func (f *dataFolder) readersDB() string   { return filepath.Join(f.path, "readers.db") }
-func (f *dataFolder) models() string      { return modelsIn(f.path) }
 func (f *dataFolder) sessionKey() string  { return filepath.Join(f.path, "session.key") }
 
 // demoMark is a file that is there while the demo library is being imported.
 func (f *dataFolder) demoMark() string { return filepath.Join(f.path, "importing-demo") }
 
-func modelsIn(dataDir string) string        { return filepath.Join(dataDir, "models") }
 func addressesFileIn(dataDir string) string { return filepath.Join(dataDir, "addresses.json") }
 
 // publishAddresses tells the operator's commands where the services of this

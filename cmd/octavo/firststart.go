@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
@@ -37,11 +38,11 @@ func (c *serveCommand) prepare(ctx context.Context, app *chassis.App, folder *da
 	if err := app.WaitReady(ctx); err != nil {
 		return err
 	}
-	have, err := haveModel(ctx, folder, clients.Recommendations)
+	have, err := haveModel(ctx, c.place(c.DataDir), clients.Recommendations)
 	if have || err != nil {
 		return err
 	}
-	err = train(ctx, app, folder.models(), clients)
+	err = train(ctx, app, c.place(c.DataDir), clients)
 	switch {
 	case err == nil:
 		_, err = waitForModel(ctx, clients.Recommendations, modelPatience)
@@ -78,10 +79,10 @@ func importDemo(ctx context.Context, app *chassis.App, folder *dataFolder, clien
 
 // haveModel reports whether the service answers from a model, or will: one that
 // was published is given time to be taken up.
-func haveModel(ctx context.Context, folder *dataFolder, client recommendationsv1.RecommendationsServiceClient) (bool, error) {
-	store, err := modelstore.Open(folder.models())
+func haveModel(ctx context.Context, place models.Place, client recommendationsv1.RecommendationsServiceClient) (bool, error) {
+	store, err := place.Open(nil)
 	if err != nil {
-		return false, fmt.Errorf("open model folder: %w", err)
+		return false, err
 	}
 	if _, _, err := store.Current(ctx); errors.Is(err, modelstore.ErrNone) {
 		return false, nil

@@ -1,16 +1,37 @@
 package main
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
 )
 
 // dataFlags say where octavo keeps everything.
 type dataFlags struct {
 	DataDir string `env:"OCTAVO_DATA_DIR" default:"octavo-data" type:"path" group:"data" help:"Folder of the databases and models, made when missing (${env})."`
+}
+
+// modelFlags say where models are kept, if not in the data folder.
+type modelFlags struct {
+	Models    string `env:"OCTAVO_MODELS" placeholder:"PLACE" group:"data" help:"Where the published models are, if not in the data folder: another folder, or s3://bucket/prefix (${env})."`
+	Cache     string `name:"models-cache" env:"OCTAVO_MODELS_CACHE" type:"path" placeholder:"DIR" group:"data" help:"Folder for models on their way to or from a bucket, if not models-cache in the data folder (${env})."`
+	models.S3 `embed:""`
+}
+
+// place is where the models of a data folder are.
+func (f modelFlags) place(dataDir string) models.Place {
+	place := models.Place{Models: filepath.Join(dataDir, "models"), Cache: filepath.Join(dataDir, "models-cache"), S3: f.S3}
+	if f.Models != "" {
+		place.Models = f.Models
+	}
+	if f.Cache != "" {
+		place.Cache = f.Cache
+	}
+	return place
 }
 
 // databaseFlags say what is kept elsewhere.
@@ -30,6 +51,7 @@ type remoteFlags struct {
 // octavo serves it, or with services that run by themselves.
 type workFlags struct {
 	dataFlags     `embed:""`
+	modelFlags    `embed:""`
 	databaseFlags `embed:""`
 	remoteFlags   `embed:""`
 	chassis.TLS   `embed:""`
@@ -38,6 +60,7 @@ type workFlags struct {
 // serveFlags are the settings of 'octavo serve'.
 type serveFlags struct {
 	dataFlags     `embed:""`
+	modelFlags    `embed:""`
 	databaseFlags `embed:""`
 
 	HTTPAddr            string        `name:"http-addr" env:"OCTAVO_HTTP_ADDR" default:"127.0.0.1:8080" group:"addresses" help:"Address of the storefront (${env})."`

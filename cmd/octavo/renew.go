@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
 	"github.com/octavo-books/octavo/fault"
@@ -32,7 +33,7 @@ type renewer struct {
 	refused int64 // position of the log of which no model could be made
 }
 
-func newRenewer(app *chassis.App, folder *dataFolder, clients *peers.Peers) *renewer {
+func newRenewer(app *chassis.App, place models.Place, clients *peers.Peers) *renewer {
 	return &renewer{
 		log: app.Log(),
 		head: func(ctx context.Context) (int64, int64, error) {
@@ -40,7 +41,7 @@ func newRenewer(app *chassis.App, folder *dataFolder, clients *peers.Peers) *ren
 			return m.GetPosition(), m.GetTrainedPosition(), err
 		},
 		renew: func(ctx context.Context, m trainerjob.Mode) (trainer.Result, error) {
-			return trainerjob.Run(ctx, app, folder.models(), clients, m, nil)
+			return trainerjob.Run(ctx, app, place, clients, m, nil)
 		},
 	}
 }
@@ -120,8 +121,8 @@ func (r *renewer) do(ctx context.Context, m trainerjob.Mode) error {
 }
 
 // train makes a model of everything.
-func train(ctx context.Context, app *chassis.App, models string, clients *peers.Peers) error {
-	result, err := trainerjob.Run(ctx, app, models, clients, trainerjob.Mode{}, nil)
+func train(ctx context.Context, app *chassis.App, place models.Place, clients *peers.Peers) error {
+	result, err := trainerjob.Run(ctx, app, place, clients, trainerjob.Mode{}, nil)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

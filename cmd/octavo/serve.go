@@ -12,6 +12,7 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
 	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/cmd/internal/readersservice"
@@ -42,7 +43,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		if err := c.announce(folder, at, os.Stdout); err != nil {
 			return err
 		}
-		return newRenewer(app, folder, clients).run(ctx, c.TrainEvery, c.RefreshEvery)
+		return newRenewer(app, c.place(c.DataDir), clients).run(ctx, c.TrainEvery, c.RefreshEvery)
 	})
 	return app.Run(ctx)
 }
@@ -64,7 +65,8 @@ func (c *serveCommand) compose(ctx context.Context, app *chassis.App, folder *da
 	at := peers.Addresses{Admin: app.AdminAddr()}
 	at.Catalog = add(&catalogservice.Service{Addr: c.CatalogAddr, Database: folder.catalogDB(), DatabaseURLFile: c.CatalogDatabaseURLFile})
 	at.Readers = add(&readersservice.Service{Addr: c.ReadersAddr, Database: folder.readersDB(), DatabaseURLFile: c.ReadersDatabaseURLFile})
-	at.Recommendations = add(&recommendationsservice.Service{Addr: c.RecommendationsAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, Models: folder.models(), Memory: c.Memory})
+	place := c.place(c.DataDir)
+	at.Recommendations = add(&recommendationsservice.Service{Addr: c.RecommendationsAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, Flags: models.Flags{Models: place.Models, Cache: place.Cache, S3: place.S3}, Memory: c.Memory})
 	at.HTTP = add(&marketplaceservice.Service{Addr: c.HTTPAddr, CatalogAddr: at.Catalog, ReadersAddr: at.Readers, RecommendationsAddr: at.Recommendations, SessionKeyFile: folder.sessionKey(), TLSDir: c.HTTPTLSDir, Access: c.Access})
 	if failure != nil {
 		return at, nil, failure

@@ -8,7 +8,6 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
-	"github.com/octavo-books/octavo/internal/modelstore"
 )
 
 type trainCommand struct {
@@ -24,7 +23,7 @@ func (trainCommand) Help() string {
 func (c *trainCommand) Run(ctx context.Context) error {
 	return withServices(ctx, c.workFlags, func(ctx context.Context, app *chassis.App, clients *peers.Peers) error {
 		bars := newProgress(os.Stderr)
-		result, err := trainerjob.Run(ctx, app, modelsIn(c.DataDir), clients, c.Mode, bars.report)
+		result, err := trainerjob.Run(ctx, app, c.place(c.DataDir), clients, c.Mode, bars.report)
 		bars.Close()
 		if err != nil {
 			return err
@@ -39,11 +38,12 @@ type modelsCommand struct {
 }
 
 type modelsListCommand struct {
-	dataFlags `embed:""`
+	dataFlags  `embed:""`
+	modelFlags `embed:""`
 }
 
 func (c *modelsListCommand) Run(ctx context.Context) error {
-	store, err := modelstore.Open(modelsIn(c.DataDir))
+	store, err := c.place(c.DataDir).Open(nil)
 	if err != nil {
 		return err
 	}
@@ -70,12 +70,13 @@ func (c *modelsListCommand) Run(ctx context.Context) error {
 }
 
 type modelsRollbackCommand struct {
-	dataFlags `embed:""`
-	To        string `help:"Name of the model to go to, as 'octavo models' lists it; the one before the current one unless given." placeholder:"NAME"`
+	dataFlags  `embed:""`
+	modelFlags `embed:""`
+	To         string `help:"Name of the model to go to, as 'octavo models' lists it; the one before the current one unless given." placeholder:"NAME"`
 }
 
 func (c *modelsRollbackCommand) Run(ctx context.Context) error {
-	store, err := modelstore.Open(modelsIn(c.DataDir))
+	store, err := c.place(c.DataDir).Open(nil)
 	if err != nil {
 		return err
 	}

@@ -22,13 +22,13 @@ type flags struct {
 
 func (f *flags) Run(ctx context.Context, k *kong.Context) error {
 	if f.CheckConfig {
-		return program.Check(os.Stdout, k, f.Flags.Flags, func(r *program.Report) {
+		return program.Check(os.Stdout, k, f.Chassis, func(r *program.Report) {
 			r.Peer("--catalog-addr", f.CatalogAddr)
 			r.Peer("--readers-addr", f.ReadersAddr)
-			r.Folder("--models-dir", f.Models, nil)
+			f.Place().Check(r, "--models", "--models-cache")
 		})
 	}
-	app, err := chassis.New("trainer", program.Version(), f.Flags.Flags, os.Stderr)
+	app, err := chassis.New("trainer", program.Version(), f.Chassis, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (f *flags) Run(ctx context.Context, k *kong.Context) error {
 	}
 	return program.Job(ctx, app, func(ctx context.Context) error {
 		ctx = overload.WithPriority(ctx, overload.Background)
-		result, err := trainerjob.Run(ctx, app, f.Models, clients, f.Mode, nil)
+		result, err := trainerjob.Run(ctx, app, f.Place(), clients, f.Mode, nil)
 		if err != nil {
 			return err
 		}

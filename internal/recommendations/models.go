@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -17,10 +18,17 @@ import (
 // immutable, only what is around it, such as free memory, can change.
 const retryRefused = time.Minute
 
+// mostPause is how long the pause between two looks at a store that does not
+// answer gets at most.
+const mostPause = time.Minute
+
 // Models says which model to answer from. The error for "none yet" has the
 // kind NotFound.
 type Models interface {
 	Current(ctx context.Context) (name, path string, err error)
+	// Last is Current as far as is known without asking anybody: what to begin
+	// with when nobody can be asked.
+	Last() (name, path string, err error)
 }
 
 // model is a mapped model, and who uses it. The mapping is closed by the last
@@ -115,33 +123,56 @@ func (h *holder) acquire() *model {
 	}
 }
 
-// watch follows the store until ctx ends.
+// watch follows the store until ctx ends. It looks at intervals of a fifth more
+// or less, so that replicas do not all ask at once, and less often while the
+// store does not answer.
 func (h *holder) watch(ctx context.Context, every time.Duration) {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	pause := every
 	for {
-		h.look(ctx)
+		if h.look(ctx) {
+			pause = every
+		} else {
+			pause = max(every, min(2*pause, mostPause))
+		}
+		timer := time.NewTimer(pause*4/5 + rand.N(pause*2/5+1))
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 	}
 }
 
 // look takes up the store's current model if it is not in use yet. One that is
-// damaged or fails its own check is refused, and the one before serves on.
-func (h *holder) look(ctx context.Context) {
+// damaged or fails its own check is refused, and the one before serves on. It
+// reports whether the store answered.
+func (h *holder) look(ctx context.Context) bool {
 	name, path, err := h.models.Current(ctx)
 	switch {
 	case ctx.Err() != nil || fault.KindOf(err) == fault.NotFound:
-		return
+		return true
 	case err != nil:
 		h.complain("cannot tell which model is current", err)
+		if h.current.Load() == nil {
+			if name, path, err := h.models.Last(); err == nil {
+				h.take(name, path)
+			}
+		}
+		return false
+	}
+	h.take(name, path)
+	return true
+}
+
+// take makes a model the one that answers, unless it is or was refused.
+func (h *holder) take(name, path string) {
+	old := h.current.Load()
+	if old != nil && old.name == name {
+		h.complaint = ""
 		return
 	}
-	old := h.current.Load()
-	if old != nil && old.name == name || name == h.refused && time.Since(h.refusedAt) < retryRefused {
+	if name == h.refused && time.Since(h.refusedAt) < retryRefused {
 		return
 	}
 	m, err := load(name, path)

@@ -39,7 +39,8 @@ type Config struct {
 	// MaxWait bounds how long an answer waits for the min_position it was
 	// asked for; 0 means 500 ms.
 	MaxWait time.Duration
-	// ModelsPoll is how often Models is asked for a new one; 0 means 500 ms.
+	// ModelsPoll is how often Models is asked for a new one, give or take a fifth;
+	// 0 means 500 ms. It is asked less often while it does not answer.
 	ModelsPoll time.Duration
 	// KeptMemory is how many bytes the rankings may take that are kept for
 	// readers until they do something; 0 for none. Answers are the same.

@@ -4,15 +4,14 @@ package recommendationsservice
 
 import (
 	"context"
-	"fmt"
 	"net"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
-	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommendations"
 )
 
@@ -31,8 +30,9 @@ type Service struct {
 	Addr        string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address to listen on (${env})."`
 	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
 	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
-	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" group:"data" help:"Folder of the published models (${env})."`
-	Memory      `embed:""`
+
+	models.Flags `embed:""`
+	Memory       `embed:""`
 }
 
 // Memory is how much of it the service may use for what it could compute again.
@@ -40,21 +40,22 @@ type Memory struct {
 	KeptMemory int64 `name:"kept-rankings-mib" env:"OCTAVO_KEPT_RANKINGS_MIB" default:"64" group:"data" help:"Most memory, in MiB, of the rankings kept for readers who come back; 0 for none (${env})."`
 }
 
-// Add adds the service, over its model folder, to the app. It returns the
+// Add adds the service, over its models, to the app. It returns the
 // address it listens on.
 func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	clients, err := peers.Dial(app, peers.Addresses{Catalog: s.CatalogAddr, Readers: s.ReadersAddr})
 	if err != nil {
 		return nil, err
 	}
-	store, err := modelstore.Open(s.Models)
+	store, err := s.Place().Open(app.Metrics())
 	if err != nil {
-		return nil, fmt.Errorf("open model folder: %w", err)
+		return nil, err
 	}
 	server := recommendations.New(recommendations.Config{
 		Catalog:    clients.Catalog,
 		Readers:    clients.Readers,
 		Models:     store,
+		ModelsPoll: s.Place().Poll(),
 		Log:        app.Log(),
 		Metrics:    app.Metrics(),
 		KeptMemory: max(s.KeptMemory, 0) << 20,
@@ -70,5 +71,5 @@ func (s *Service) Check(r *program.Report) {
 	r.GRPC("--addr", "recommendations", s.Addr)
 	r.Peer("--catalog-addr", s.CatalogAddr)
 	r.Peer("--readers-addr", s.ReadersAddr)
-	r.Folder("--models-dir", s.Models, nil)
+	s.Place().Check(r, "--models", "--models-cache")
 }

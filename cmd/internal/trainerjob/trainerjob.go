@@ -1,4 +1,4 @@
-// Package trainerjob wires the trainer: its clients, its model folder, and the
+// Package trainerjob wires the trainer: its clients, the place of models, and the
 // flags that say what kind of training it is. The program trainer and octavo
 // share it.
 package trainerjob
@@ -12,8 +12,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
-	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommender"
 	"github.com/octavo-books/octavo/internal/trainer"
 )
@@ -22,11 +22,11 @@ import (
 type Flags struct {
 	CatalogAddr string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
 	ReadersAddr string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
-	Models      string `name:"models-dir" env:"OCTAVO_MODELS_DIR" default:"octavo-data/models" type:"path" group:"data" help:"Folder to publish the model in; parts of models are in its folder 'parts' (${env})."`
 
-	Mode `embed:""`
+	models.Flags `embed:""`
+	Mode         `embed:""`
 
-	chassis.Flags `embed:""`
+	Chassis chassis.Flags `embed:""`
 }
 
 // Mode says what kind of training it is. The zero Mode trains a model of
@@ -65,12 +65,12 @@ func (m Mode) Validate() error {
 	return nil
 }
 
-// Run trains from the feeds of the peers as the mode says, and publishes in the
-// folder at models. Progress may be nil.
-func Run(ctx context.Context, app *chassis.App, models string, clients *peers.Peers, m Mode, progress recommender.Progress) (trainer.Result, error) {
-	store, err := modelstore.Open(models)
+// Run trains from the feeds of the peers as the mode says, and publishes at the
+// place of models. Progress may be nil.
+func Run(ctx context.Context, app *chassis.App, place models.Place, clients *peers.Peers, m Mode, progress recommender.Progress) (trainer.Result, error) {
+	store, err := place.Open(nil)
 	if err != nil {
-		return trainer.Result{}, fmt.Errorf("open model folder: %w", err)
+		return trainer.Result{}, err
 	}
 	config := trainer.Config{
 		Catalog:        clients.Catalog,
@@ -80,7 +80,7 @@ func Run(ctx context.Context, app *chassis.App, models string, clients *peers.Pe
 		Progress:       progress,
 		KeepParameters: m.Parameters == "current",
 		Position:       m.Position,
-		Parts:          filepath.Join(models, "parts"),
+		Parts:          filepath.Join(place.Models, "parts"),
 	}
 	switch {
 	case m.Shard != nil:
