@@ -54,7 +54,7 @@ func (a *App) newAdmin(addr string) (*httpServer, error) {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 
-	s := a.newHTTPServer("admin", listener)
+	s := a.newHTTPServer("admin", listener, nil)
 	s.server.WriteTimeout = adminWriteTimeout
 	s.server.Handler = mux
 	if a.flags.AdminTLS {

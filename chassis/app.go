@@ -49,6 +49,9 @@ type Flags struct {
 	OTLPHeadersFile string        `name:"otlp-headers-file" env:"OCTAVO_OTLP_HEADERS_FILE" type:"path" group:"telemetry" help:"File with headers for the collector, lines of 'Name: value' (${env})."`
 	TraceSample     float64       `name:"trace-sample" env:"OCTAVO_TRACE_SAMPLE" default:"0.01" group:"telemetry" help:"Share of traces to export, 0 to 1. Requests that fail or are slow are exported besides (${env})."`
 	TraceSlow       time.Duration `name:"trace-slow" env:"OCTAVO_TRACE_SLOW" default:"500ms" group:"telemetry" help:"From when on a request counts as slow and is exported (${env})."`
+	FloodWait       time.Duration `name:"flood-wait" env:"OCTAVO_FLOOD_WAIT" default:"30s" group:"limits" help:"How long at most an address may not connect after its connections were ended for a flood: a second after the first, and twice as long after each further one. 0s for not at all, as for a proxy that sends on what its clients send (${env})."`
+	Handshakes      float64       `name:"handshakes" env:"OCTAVO_HANDSHAKES" default:"100" group:"limits" help:"How many TLS connections an address may make in a second, for each port and after ten times as many at once; 0 for any number (${env})."`
+	ConnectionAge   time.Duration `name:"connection-age" env:"OCTAVO_CONNECTION_AGE" default:"5m" group:"limits" help:"How old a connection over gRPC may become before its client is asked to connect anew, and so finds replicas that have been added. Calls in progress end first; streams are taken up again (${env})."`
 	ShutdownDelay   time.Duration `name:"shutdown-delay" env:"OCTAVO_SHUTDOWN_DELAY" default:"0s" group:"shutdown" help:"How long to go on serving after telling load balancers to send nothing more (${env})."`
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"OCTAVO_SHUTDOWN_TIMEOUT" default:"10s" group:"shutdown" help:"How long calls in progress may take to end at shutdown before they are cut off (${env})."`
 }
@@ -62,6 +65,7 @@ type TLS struct {
 
 const (
 	defaultShutdownTimeout = 10 * time.Second
+	defaultConnectionAge   = 5 * time.Minute
 	// forcedStop is how long cut-off calls get to notice it.
 	forcedStop = time.Second
 	// readinessInterval is how often readiness is asked for.
@@ -89,6 +93,7 @@ type App struct {
 	taskPanics    *prometheus.CounterVec
 	validator     *validator
 	background    map[string]bool // full names of methods
+	proxied       map[string]bool // names of HTTP servers
 	readiness     readiness
 	certs         *certs.Folder // nil without TLS
 	access        Access
@@ -129,6 +134,12 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 	if f.ShutdownTimeout <= 0 {
 		f.ShutdownTimeout = defaultShutdownTimeout
 	}
+	if f.ConnectionAge == 0 {
+		f.ConnectionAge = defaultConnectionAge
+	}
+	if f.FloodWait < 0 || f.Handshakes < 0 || f.ConnectionAge < 0 {
+		return nil, errors.New("--flood-wait, --handshakes and --connection-age cannot be below 0")
+	}
 	log, level, err := newLogger(name, f, stderr)
 	if err != nil {
 		return nil, err
@@ -147,6 +158,7 @@ func New(name, version string, f Flags, stderr io.Writer) (*App, error) {
 		validator:   &validator{},
 		access:      Access{},
 		background:  map[string]bool{},
+		proxied:     map[string]bool{},
 
 		arrivalLimit: defaultArrivalLimit,
 	}

@@ -103,7 +103,7 @@ func handle(ctx context.Context, c *call) error { return c.invoke(ctx) }
 func identify(ctx context.Context, c *call) error {
 	conn := connectionOf(ctx)
 	conn.begin()
-	defer conn.end()
+	defer func() { conn.end(ctx.Err() == nil) }()
 	var given string
 	if values := metadata.ValueFromIncomingContext(ctx, requestIDKey); len(values) == 1 {
 		given = values[0]

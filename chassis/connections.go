@@ -35,6 +35,11 @@ const (
 // page still lacks when its reader goes on to the next.
 const givenUpPerSecond, givenUpAtOnce = 10, 50
 
+// requestsAtFirst is how many requests over HTTP/2 are handled at once on a
+// connection none of whose requests has been answered yet. The others wait, so
+// that those that are given up soon have cost nothing and kept nobody out.
+const requestsAtFirst = 8
+
 // connectionMetrics tell how full servers are and whom they disconnect.
 type connectionMetrics struct {
 	open   *prometheus.GaugeVec
@@ -47,7 +52,7 @@ func newConnectionMetrics() *connectionMetrics {
 			Name: "server_connections", Help: "Connections that clients have open.",
 		}, []string{"server"}),
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "server_connections_closed_total", Help: "Connections that the server closed against the client's will: crowded, to make room for others, or flood, for sending what serves nothing.",
+			Name: "server_connections_closed_total", Help: "Connections that the server closed against the client's will: crowded, to make room for others; flood, for sending what serves nothing; waiting, from an address that has just flooded; or handshakes, from one that asks for too many.",
 		}, []string{"server", "reason"}),
 	}
 }
@@ -73,26 +78,33 @@ type boundedListener struct {
 	net.Listener
 	limit          int
 	spare          int64 // bytes that a connection may waste; 0 for any number
+	door           *doorkeeper
 	log            *slog.Logger
 	began          time.Time
 	open           prometheus.Gauge
 	crowded, flood prometheus.Counter
+	turnedAway     map[string]prometheus.Counter // by doorkeeper's reason
 
 	mu    sync.Mutex
 	conns map[*connection]struct{}
 }
 
-func newBoundedListener(name string, l net.Listener, limit int, spare int64, m *connectionMetrics, log *slog.Logger) *boundedListener {
+func newBoundedListener(name string, l net.Listener, limit int, spare int64, door *doorkeeper, m *connectionMetrics, log *slog.Logger) *boundedListener {
 	return &boundedListener{
 		Listener: l,
 		limit:    limit,
 		spare:    spare,
+		door:     door,
 		log:      log,
 		began:    time.Now(),
 		open:     m.open.WithLabelValues(name),
 		crowded:  m.closed.WithLabelValues(name, "crowded"),
 		flood:    m.closed.WithLabelValues(name, "flood"),
-		conns:    map[*connection]struct{}{},
+		turnedAway: map[string]prometheus.Counter{
+			"waiting":    m.closed.WithLabelValues(name, "waiting"),
+			"handshakes": m.closed.WithLabelValues(name, "handshakes"),
+		},
+		conns: map[*connection]struct{}{},
 	}
 }
 
@@ -103,7 +115,12 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &connection{Conn: raw, listener: l}
+		if reason := l.door.turnsAway(raw.RemoteAddr(), time.Now()); reason != "" {
+			l.turnedAway[reason].Inc()
+			_ = raw.Close() // it is told nothing, which would cost something
+			continue
+		}
+		c := &connection{Conn: raw, listener: l, first: make(chan struct{}, requestsAtFirst)}
 		c.used.Store(l.time())
 		c.spare.Store(l.spare)
 		if l.admit(c) {
@@ -162,11 +179,14 @@ func (l *boundedListener) remove(c *connection) {
 type connection struct {
 	net.Conn
 	listener *boundedListener
-	busy     atomic.Int32 // calls in progress
-	proven   atomic.Bool  // a call has been answered
-	used     atomic.Int64 // when it was opened or last ended a call, of listener.time
-	spare    atomic.Int64 // bytes that it may still send for nothing
-	resets   bucket       // calls that its client gave up
+	busy     atomic.Int32  // calls in progress
+	proven   atomic.Bool   // a call has been answered
+	used     atomic.Int64  // when it was opened or last ended a call, of listener.time
+	spare    atomic.Int64  // bytes that it may still send for nothing
+	trusted  atomic.Bool   // its client has an identity
+	flooded  atomic.Bool   // and has been ended for it
+	first    chan struct{} // a place for each of the requests at first
+	resets   bucket        // calls that its client gave up
 	resetsMu sync.Mutex
 }
 
@@ -198,10 +218,18 @@ type remoteAddr struct {
 	conn *connection
 }
 
-// disconnect ends an abused connection.
+// disconnect ends an abused connection, and keeps its client away for a while
+// unless it is one of the services: those misuse a connection only in distress.
 func (c *connection) disconnect(what string) {
+	if c.flooded.Swap(true) {
+		return
+	}
 	c.listener.flood.Inc()
-	c.listener.log.Warn("a client was disconnected", "peer", c.Conn.RemoteAddr().String(), "for", "too many "+what)
+	var wait time.Duration
+	if !c.trusted.Load() {
+		wait = c.listener.door.flooded(c.Conn.RemoteAddr(), time.Now())
+	}
+	c.listener.log.Warn("a client was disconnected", "peer", c.Conn.RemoteAddr().String(), "for", "too many "+what, "waits", wait)
 	_ = c.Close()
 }
 
@@ -216,13 +244,32 @@ func (c *connection) begin() {
 	}
 }
 
-func (c *connection) end() {
+func (c *connection) end(answered bool) {
 	if c == nil {
 		return
 	}
 	c.used.Store(c.listener.time())
-	c.proven.Store(true)
+	if answered {
+		c.proven.Store(true)
+	}
 	c.busy.Add(-1)
+}
+
+// handle calls request, when its turn has come, unless ctx ends before. It may be
+// called on nil.
+func (c *connection) handle(ctx context.Context, request func()) {
+	c.begin()
+	defer func() { c.end(ctx.Err() == nil) }()
+	if c != nil && !c.proven.Load() {
+		select {
+		case c.first <- struct{}{}:
+			defer func() { <-c.first }()
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		request()
+	}
 }
 
 // credit lets the client send more, but never more at once than at first.

@@ -1,12 +1,15 @@
 package chassis
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -23,7 +26,7 @@ func newRoom(t *testing.T, limit int, spare int64) *room {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return &room{newBoundedListener("test", l, limit, spare, newConnectionMetrics(), slog.New(slog.DiscardHandler)), t}
+	return &room{newBoundedListener("test", l, limit, spare, nil, newConnectionMetrics(), slog.New(slog.DiscardHandler)), t}
 }
 
 // enter is both ends of a new connection.
@@ -53,7 +56,8 @@ func open(t *testing.T, client net.Conn) bool {
 }
 
 func TestWhoMakesRoom(t *testing.T) {
-	answered := func(c *connection) { c.begin(); c.end() }
+	answered := func(c *connection) { c.begin(); c.end(true) }
+	givenUp := func(c *connection) { c.begin(); c.end(false) }
 	working := func(c *connection) { c.begin() }
 	nothing := func(*connection) {}
 	for name, test := range map[string]struct {
@@ -62,6 +66,7 @@ func TestWhoMakesRoom(t *testing.T) {
 	}{
 		"the oldest of those who did nothing":       {[]func(*connection){nothing, nothing, nothing}, 0},
 		"who did nothing, before who did something": {[]func(*connection){answered, answered, nothing}, 2},
+		"who gave up what it asked for":             {[]func(*connection){answered, givenUp, answered}, 1},
 		"who has been idle for longest":             {[]func(*connection){answered, answered, answered}, 0},
 		"nobody who works":                          {[]func(*connection){working, answered, working}, 1},
 		"the newcomer, when all work":               {[]func(*connection){working, working, working}, -1},
@@ -169,8 +174,57 @@ func TestBytesThatAreWasted(t *testing.T) {
 		}
 	})
 	t.Run("requests", func(t *testing.T) {
-		if received, err := send(t, func(c *connection) { c.begin(); c.end() }); !errors.Is(err, io.EOF) || received != 10*spare {
+		if received, err := send(t, func(c *connection) { c.begin(); c.end(true) }); !errors.Is(err, io.EOF) || received != 10*spare {
 			t.Errorf("%d bytes were read, then %v", received, err)
 		}
+	})
+}
+
+// TestTheFirstRequests: until one has been answered, only some are handled at
+// once, and those that are given up while they wait are not handled at all.
+func TestTheFirstRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &connection{listener: &boundedListener{}, first: make(chan struct{}, requestsAtFirst)}
+		ctx, giveUp := context.WithCancel(t.Context())
+		answer := make(chan struct{})
+		var handled, over atomic.Int32
+		ask := func(n int) {
+			for range n {
+				go func() {
+					c.handle(ctx, func() {
+						handled.Add(1)
+						select {
+						case <-ctx.Done():
+						case <-answer:
+						}
+					})
+					over.Add(1)
+				}()
+			}
+			synctest.Wait()
+		}
+		ask(100)
+		if got := handled.Load(); got != requestsAtFirst {
+			t.Errorf("%d of 100 are handled, want %d", got, requestsAtFirst)
+		}
+		giveUp()
+		synctest.Wait()
+		if over.Load() != 100 || handled.Load() != requestsAtFirst {
+			t.Errorf("all are given up: %d are over, %d were handled", over.Load(), handled.Load())
+		}
+		handled.Store(0)
+		ctx = t.Context()
+		ask(2 * requestsAtFirst)
+		if got := handled.Load(); got != requestsAtFirst {
+			t.Errorf("after others were given up %d are handled, want %d", got, requestsAtFirst)
+		}
+		answer <- struct{}{}
+		synctest.Wait()
+		ask(100)
+		if got := handled.Load(); got < 100 {
+			t.Errorf("after an answer %d of 100 more are handled", got)
+		}
+		close(answer)
+		synctest.Wait()
 	})
 }

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/octavo-books/octavo/chassis/certs"
 )
 
 // How many frames of HTTP/2 a client may send that make work and carry nothing,
@@ -17,6 +19,9 @@ const (
 	// Streams that are opened and reset. A client whose calls all run into
 	// their deadline resets as many as it makes.
 	resetsPerSecond, resetsAtOnce = 1000, 2000
+	// The same for a client over TLS without an identity. It may call nothing, so
+	// that it has nothing to give up.
+	strangerResetsPerSecond, strangerResetsAtOnce = 10, 100
 	// SETTINGS, PRIORITY, CONTINUATION, DATA without data, and frames of a type
 	// that nobody knows. A client in order sends a few of them in all.
 	idlePerSecond, idleAtOnce = 50, 500
@@ -64,7 +69,14 @@ func (g frameGuard) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		return nil, nil, err
 	}
 	bounded, _ := raw.(*connection)
-	return newGuardedConn(conn, bounded), info, nil
+	guarded := newGuardedConn(conn, bounded)
+	if who, ok := info.(certs.Peer); ok {
+		guarded.stranger = who.Identity == ""
+		if bounded != nil {
+			bounded.trusted.Store(!guarded.stranger)
+		}
+	}
+	return guarded, info, nil
 }
 
 // Clone is a copy.
@@ -77,6 +89,7 @@ func (g frameGuard) Clone() credentials.TransportCredentials {
 type guardedConn struct {
 	net.Conn
 	connection *connection // below TLS; may be nil
+	stranger   bool        // over TLS, without an identity
 
 	skip   int // bytes until the next frame begins
 	header [frameHeaderLength]byte
@@ -165,7 +178,11 @@ func (c *guardedConn) count(kind http2.FrameType, flags http2.Flags, length int)
 			return ""
 		}
 	case http2.FrameRSTStream:
-		if !c.resets.take(time.Now(), resetsPerSecond, resetsAtOnce) {
+		perSecond, atOnce := float64(resetsPerSecond), float64(resetsAtOnce)
+		if c.stranger {
+			perSecond, atOnce = strangerResetsPerSecond, strangerResetsAtOnce
+		}
+		if !c.resets.take(time.Now(), perSecond, atOnce) {
 			return "streams that were reset"
 		}
 		return ""

@@ -30,8 +30,7 @@ const (
 	maxHeaderListSize  = 16 << 10
 	maxStreams         = 1000 // at once on one connection
 	maxConnectionIdle  = 15 * time.Minute
-	maxConnectionAge   = 30 * time.Minute // so that clients find new replicas
-	connectionAgeGrace = time.Minute      // for calls, then streams are cut off and resumed
+	connectionAgeGrace = time.Minute // for calls, then streams are cut off and resumed
 	handshakeTimeout   = 10 * time.Second
 	serverPing         = time.Minute
 	clientPing         = 20 * time.Second
@@ -71,13 +70,13 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 	}
 	s := &grpcServer{
 		name:       name,
-		listener:   newBoundedListener(name, listener, maxGRPCConnections, 0, a.connections, a.log),
+		listener:   newBoundedListener(name, listener, maxGRPCConnections, 0, a.newDoorkeeper(name, a.certs != nil), a.connections, a.log),
 		health:     newHealthServer(),
 		log:        a.log,
 		calls:      a.serverCalls,
 		tracer:     a.tracer,
 		validator:  a.validator,
-		server:     grpc.NewServer(append(serverOptions(a.arrivalLimit), grpc.Creds(frameGuard{a.serverCredentials()}))...),
+		server:     grpc.NewServer(append(serverOptions(a.arrivalLimit, a.flags.ConnectionAge), grpc.Creds(frameGuard{a.serverCredentials()}))...),
 		enforced:   a.certs != nil,
 		limiter:    a.newLimiter(name),
 		background: a.background,
@@ -99,7 +98,7 @@ func (a *App) GRPC(name, addr string, ready func() error, register func(grpc.Ser
 	return listener.Addr(), nil
 }
 
-func serverOptions(arrivalLimit time.Duration) []grpc.ServerOption {
+func serverOptions(arrivalLimit, connectionAge time.Duration) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessageSize),
 		grpc.MaxSendMsgSize(maxMessageSize),
@@ -108,7 +107,7 @@ func serverOptions(arrivalLimit time.Duration) []grpc.ServerOption {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle:     maxConnectionIdle,
-			MaxConnectionAge:      maxConnectionAge,
+			MaxConnectionAge:      connectionAge,
 			MaxConnectionAgeGrace: connectionAgeGrace,
 			Time:                  serverPing,
 			Timeout:               pingTimeout,

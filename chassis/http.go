@@ -55,7 +55,7 @@ func (a *App) serveHTTP(name, addr string, public *certs.Folder, h http.Handler)
 	if err != nil {
 		return nil, err
 	}
-	s := a.newHTTPServer(name, listener)
+	s := a.newHTTPServer(name, listener, a.newDoorkeeper(name, public != nil))
 	s.limiter = a.newLimiter(name)
 	s.useTLS(public)
 	s.server.Handler = s.trace(s.identify(s.measure(s.logAccess(s.recoverPanic(s.limitLoad(h))))))
@@ -64,10 +64,10 @@ func (a *App) serveHTTP(name, addr string, public *certs.Folder, h http.Handler)
 	return listener.Addr(), nil
 }
 
-func (a *App) newHTTPServer(name string, listener net.Listener) *httpServer {
+func (a *App) newHTTPServer(name string, listener net.Listener, door *doorkeeper) *httpServer {
 	return &httpServer{
 		name:     name,
-		listener: newBoundedListener(name, listener, maxHTTPConnections, spareBytes, a.connections, a.log),
+		listener: newBoundedListener(name, listener, maxHTTPConnections, spareBytes, door, a.connections, a.log),
 		log:      a.log,
 		calls:    a.httpCalls,
 		tracer:   a.tracer,
@@ -157,9 +157,7 @@ func (s *httpServer) identify(next httpStep) httpStep {
 		if r.ContentLength != 0 {
 			r.Body = http.MaxBytesReader(e.ResponseWriter, creditedBody{r.Body, conn}, httpMaxBody)
 		}
-		conn.begin()
-		defer conn.end()
-		next(e, r)
+		conn.handle(r.Context(), func() { next(e, r) })
 		if r.ProtoMajor == 2 && r.Context().Err() != nil {
 			conn.gaveUp()
 		}

@@ -98,6 +98,23 @@ func (a *App) HTTPS(name, addr, dir string, h http.Handler) (net.Addr, error) {
 	return a.serveHTTP(name, addr, folder, h)
 }
 
+// BehindProxies says that clients of the HTTP server of this name come through
+// proxies, so that none is kept away for what another one did from the same
+// address. It is to be called before HTTP or HTTPS.
+func (a *App) BehindProxies(server string) { a.proxied[server] = true }
+
+// newDoorkeeper makes that of a server.
+func (a *App) newDoorkeeper(server string, encrypted bool) *doorkeeper {
+	if a.proxied[server] {
+		return nil
+	}
+	handshakes := a.flags.Handshakes
+	if !encrypted {
+		handshakes = 0
+	}
+	return newDoorkeeper(a.flags.FloodWait, handshakes)
+}
+
 func (s *httpServer) useTLS(folder *certs.Folder) {
 	if folder != nil {
 		s.server.TLSConfig = folder.ServerTLS()

@@ -1,6 +1,7 @@
 package chassis_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -366,5 +368,82 @@ func TestAMissingCertificateStopsTheStart(t *testing.T) {
 	_, err := chassis.New("test", "test", chassis.Flags{TLS: chassis.TLS{Dir: dir}}, t.Output())
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, "tls.crt")) || !strings.Contains(err.Error(), "--tls-dir") {
 		t.Errorf("got %v, want an error that names the file and the flag", err)
+	}
+}
+
+// TestAStrangersFlood: who has no identity has no calls to give up, and waits
+// after having done so many times. A service may give up what it has made.
+func TestAStrangersFlood(t *testing.T) {
+	authority := chassistest.NewAuthority(t)
+	p := withTLS(t, authority.Issue(chassistest.Certificate{Identity: "server"}), func(f *chassis.Flags) { f.FloodWait = time.Minute })
+	addr := p.listen(nil, answering().register).String()
+	p.Allow(chassis.Access{"/Recommendations/Recommend": {"friend"}})
+	p.start()
+	friend := authority.Issue(chassistest.Certificate{Identity: "friend"})
+	pair, err := tls.X509KeyPair(friend.Certificate, friend.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		from         string
+		certificates []tls.Certificate
+		disconnected bool
+	}{
+		{"127.0.0.2", nil, true},
+		{"127.0.0.3", []tls.Certificate{pair}, false},
+	} {
+		dial := func() (*tls.Conn, error) {
+			return tls.DialWithDialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(test.from)}}, "tcp", addr,
+				&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: test.certificates})
+		}
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		var sent bytes.Buffer
+		sent.WriteString(http2.ClientPreface)
+		framer := http2.NewFramer(&sent, nil)
+		_ = framer.WriteSettings() // writing to memory does not fail
+		for n := range 500 {
+			stream := uint32(2*n + 1)
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x82, 0x86, 0x84}, EndHeaders: true})
+			_ = framer.WriteRSTStream(stream, http2.ErrCodeCancel)
+		}
+		_ = framer.WritePing(false, [8]byte{1})
+		if _, err := conn.Write(sent.Bytes()); err != nil && !test.disconnected {
+			t.Fatal(err)
+		}
+		answered := make(chan bool)
+		go func() {
+			answers := http2.NewFramer(nil, conn)
+			for {
+				frame, err := answers.ReadFrame()
+				if err != nil {
+					answered <- false
+					return
+				}
+				if ping, ok := frame.(*http2.PingFrame); ok && ping.IsAck() && ping.Data == [8]byte{1} {
+					answered <- true
+					return
+				}
+			}
+		}()
+		if got := <-answered; got == test.disconnected {
+			t.Errorf("from %s: what follows the resets is answered: %v", test.from, got)
+		}
+		again, err := dial()
+		if (err != nil) != test.disconnected {
+			t.Errorf("from %s, connecting once more: %v", test.from, err)
+		}
+		if err == nil {
+			again.Close()
+		}
+	}
+	if !p.hasMetric(`server_connections_closed_total{reason="flood",server="server"} 1`) || !p.hasMetric(`server_connections_closed_total{reason="waiting",server="server"} 1`) {
+		t.Error("the metrics do not tell")
 	}
 }

@@ -56,7 +56,7 @@ func measured() measurement {
 	if *long {
 		return measurement{usersPerSecond: 400, phase: 2500 * time.Millisecond, noise: 5 * time.Millisecond, tries: 1}
 	}
-	return measurement{usersPerSecond: 300, phase: 250 * time.Millisecond, noise: 100 * time.Millisecond, tries: 3}
+	return measurement{usersPerSecond: 300, phase: 250 * time.Millisecond, noise: 30 * time.Millisecond, tries: 3}
 }
 
 // abuses are what clients do wrong, by the name under which this program does
@@ -80,6 +80,7 @@ var abuses = map[string]func(context.Context, target, func()) (int, error){
 type target struct {
 	Abuse   string
 	Address string
+	From    string // the abusers' own address
 	Serves  string // gRPC or pages
 	TLS     bool
 	// Until is whether to go on until at least once disconnected.
@@ -87,9 +88,11 @@ type target struct {
 }
 
 // TestFloods is row 14 of the faults: clients that misuse HTTP, beside users who
-// go on as if nothing had happened. Nothing is fair: the abusers, the users and
-// the server share one machine. Phases with and without abusers alternate, so
-// that what else the machine does is in both.
+// go on as if nothing had happened. The abusers, the users and the server share
+// one machine; the abusers have the least claim to its processors, so that what
+// they use of them themselves is not taken for what they do to the server. In
+// each phase they come from an address that nobody knows yet. Phases with and
+// without abusers alternate, so that what else the machine does is in both.
 func TestFloods(t *testing.T) {
 	plain, secure := startOctavo(t), startSecureOctavo(t)
 	port := func(serves string, encrypted bool) (*octavo, target, func(context.Context) error) {
@@ -125,15 +128,15 @@ func TestFloods(t *testing.T) {
 				for try := 1; ; try++ {
 					usual, flooded, disconnected, memory := m.alternate(t, server, to, users)
 					memory -= before
-					t.Logf("usual p99 %s, flooded p99 %s, %d of %d failed, %d times disconnected, %+d MB",
-						usual, flooded, flooded.failed, flooded.all, disconnected, memory>>20)
+					t.Logf("usual p99 %s, flooded p99 %s; usually %d of %d failed, flooded %d; %d times disconnected, %+d MB",
+						usual, flooded, usual.failed, usual.all, flooded.failed, disconnected, memory>>20)
 					switch {
 					case disconnected == 0 && abuse != noRequests:
 						t.Fatal("the abusers stay connected")
 					case memory > mostMemory:
 						t.Fatal("memory is not bounded")
 					}
-					if flooded.success() >= 0.999 && flooded.p99() <= max(2*usual.p99(), m.noise) {
+					if flooded.success() >= min(0.999, usual.success()) && flooded.p99() <= max(2*usual.p99(), m.noise) {
 						return
 					}
 					if try == m.tries {
@@ -151,6 +154,7 @@ func (m measurement) alternate(t *testing.T, server *octavo, to target, users fu
 	for round := range rounds {
 		usual.add(m.load(t.Context(), users))
 		to.Until = round == rounds-1 && to.Abuse != noRequests
+		to.From = nobodyKnows()
 		a := sendAbuser(t, to)
 		flooded.add(m.load(t.Context(), users))
 		memory = max(memory, server.memory(t))
@@ -158,6 +162,15 @@ func (m measurement) alternate(t *testing.T, server *octavo, to target, users fu
 	}
 	return usual, flooded, disconnected, memory
 }
+
+// nobodyKnows is an address of this machine from which nobody has connected. The
+// users have the usual one: what abusers do is not held against them.
+func nobodyKnows() string {
+	n := strangers.Add(1)
+	return fmt.Sprintf("127.0.%d.%d", 1+n/250, 1+n%250)
+}
+
+var strangers atomic.Int32
 
 // phases are how users fared in several phases of one kind.
 type phases struct {
@@ -202,7 +215,7 @@ func sendAbuser(t *testing.T, to target) *abuserProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &abuserProcess{Cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	a := &abuserProcess{Cmd: exec.CommandContext(t.Context(), "nice", "-n", "19", os.Args[0])}
 	a.Env, a.Stderr = append(os.Environ(), abuserVariable+"="+string(order)), os.Stderr
 	input, err := a.StdinPipe()
 	if err != nil {
@@ -255,10 +268,11 @@ func beAbuser(order string) error {
 }
 
 func (to target) dial() (net.Conn, error) {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(to.From)}}
 	if to.TLS {
-		return tls.Dial("tcp", to.Address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		return tls.DialWithDialer(dialer, "tcp", to.Address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	}
-	return net.Dial("tcp", to.Address)
+	return dialer.Dial("tcp", to.Address)
 }
 
 // outcome is how users fared.

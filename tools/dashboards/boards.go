@@ -155,7 +155,7 @@ func runtime() *dashboard.DashboardBuilder {
 		WithRow(row("The network")).
 		WithPanel(lines("Connections by server", "That clients have open.", plain, 8,
 			query{`sum by (server) (server_connections{` + here + `})`, "{{server}}"})).
-		WithPanel(lines("Connections closed by reason", "Against the client's will: crowded, to make room for others, or flood, for frames that serve nothing.", perSecond, 8,
+		WithPanel(lines("Connections closed by reason", "Against the client's will: crowded, to make room for others; flood, for what serves nothing; waiting, from an address that has just flooded; handshakes, from one that asks for too many.", perSecond, 8,
 			query{`sum by (reason) (rate(server_connections_closed_total{` + here + `}[$__rate_interval]))`, "{{reason}}"})).
 		WithPanel(lines("Network", "Of the machine or pod, with all that runs there.", units.BytesPerSecondIEC, 8,
 			query{`rate(process_network_receive_bytes_total{` + here + `, job="octavo"}[$__rate_interval])`, "in {{instance}}"},

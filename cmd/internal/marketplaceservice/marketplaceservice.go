@@ -16,7 +16,7 @@ import (
 // Access are the settings on who comes in how.
 type Access struct {
 	DemoReaders    string `env:"OCTAVO_DEMO_READERS" default:"auto" enum:"auto,on,off" group:"access" help:"Whether anybody may read as a simulated or imported reader: on, off, or auto, which is until the first account is made (${env})."`
-	TrustedProxies int    `env:"OCTAVO_TRUSTED_PROXIES" default:"0" group:"access" help:"How many proxies of your own requests pass, each of which adds to X-Forwarded-For. Wrong passwords are limited by the address that the first of them saw (${env})."`
+	TrustedProxies int    `env:"OCTAVO_TRUSTED_PROXIES" default:"0" group:"access" help:"How many proxies of your own requests pass, each of which adds to X-Forwarded-For. Wrong passwords are limited by the address that the first of them saw, and no address is kept away for a flood (${env})."`
 }
 
 // Service is the storefront with its settings.
@@ -54,6 +54,9 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the storefront: %w", err)
+	}
+	if s.TrustedProxies > 0 {
+		app.BehindProxies("http")
 	}
 	if s.TLSDir != "" {
 		return app.HTTPS("http", s.Addr, s.TLSDir, handler)
