@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,8 +95,14 @@ func (d *DB) open(ctx context.Context, path string, migrations fs.FS) error {
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},
 		"_txlock":       {"immediate"},
-		// What is deleted is overwritten with zeros.
-		"_pragma": {"cache_size(-8000)", "secure_delete(1)"},
+		"_pragma": {
+			"cache_size(-8000)",
+			// What is deleted is overwritten with zeros.
+			"secure_delete(1)",
+			// What does not fit into memory for a while goes where the database
+			// is: there may be no other folder to write to, or a small one.
+			"temp_store_directory('" + strings.ReplaceAll(filepath.Dir(path), "'", "''") + "')",
+		},
 	}
 	name := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?"
 	var err error

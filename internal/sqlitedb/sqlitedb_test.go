@@ -61,11 +61,15 @@ func count(t *testing.T, db *sqlitedb.DB) (n int) {
 }
 
 func TestSettings(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "words.db")
+	folder := filepath.Join(t.TempDir(), "it's")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "words.db")
 	db := open(t, path, fstest.MapFS{"00001_words.sql": first})
 	for name, pool := range map[string]*sql.DB{"read": db.Read, "write": db.Write} {
 		for pragma, want := range map[string]string{
-			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000",
+			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "temp_store_directory": folder,
 			"query_only": map[string]string{"read": "1", "write": "0"}[name],
 		} {
 			var got string

@@ -48,7 +48,7 @@ func imageOf(file, program, version string, platform v1.Platform) (v1.Image, err
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-	config.History = nil
+	config.Created, config.History = v1.Time{Time: time.Unix(0, 0).UTC()}, nil
 	config.Config = v1.Config{
 		Entrypoint: []string{"/" + program},
 		User:       fmt.Sprintf("%d:%d", user, user),
