@@ -21,7 +21,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search fuzz faults soak evaluate skew kubernetes-test generate release-contracts lint format clean
+.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search imports fuzz faults soak evaluate skew kubernetes-test generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ scale: ## Show how time and memory grow, up to a million readers. Takes long.
 
 search: ## Show how well and how fast misspelled titles are found, among a million books.
 	go run ./test/search
+
+imports: ## Import a million rows of each kind of file, killed in the middle and gone on with.
+	go test -count=1 -v -timeout=60m $(ARGS) -run=TestLargeImports ./test/endtoend -args -rows=1000000
 
 fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \

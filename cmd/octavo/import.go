@@ -27,7 +27,8 @@ type importCommand struct {
 type importFlags struct {
 	workFlags `embed:""`
 
-	Report string `placeholder:"FILE" type:"path" help:"A CSV file for every row that is refused or imported without a field: file, line, column, what became of it, reason."`
+	Checkpoint string `placeholder:"FILE" type:"path" help:"A file that keeps how far the import is. When it was stopped, even by a power cut, the same command goes on there and sends nothing again; without it the same command sends everything again, which doubles nothing. Removed at the end; of another import, or of files that have changed since, it is refused."`
+	Report     string `placeholder:"FILE" type:"path" help:"A CSV file for every row that is refused or imported without a field: file, line, column, what became of it, reason."`
 }
 
 type importGoodbooksCommand struct {
@@ -45,23 +46,31 @@ type importCSVCommand struct {
 
 	Files  []string          `arg:"" name:"file" type:"existingfile" help:"Files with a header each: of books, or of what readers did. Which it is shows in the columns."`
 	Source string            `default:"csv" help:"Name the records get. Files whose ids mean different things need different names."`
-	Map    map[string]string `placeholder:"FIELD=COLUMN;..." help:"Columns with names of their own, such as title=Name."`
+	Map    map[string]string `placeholder:"FIELD=COLUMN;..." help:"Columns with names of their own, such as title=Name;isbn=EAN."`
 }
 
 func (importCSVCommand) Help() string {
 	return "Columns of books: " + strings.Join(importer.BookFields(), ", ") + "; title is needed. " +
 		"Columns of what readers did: " + strings.Join(importer.InteractionFields(), ", ") + "; reader and book are needed. " +
-		"Authors and tags are separated by ; or |. A malformed row is reported with its place, and the others are imported."
+		"Authors and tags are separated by ; or |, and so are ISBNs, of which a book may have several, with ten digits or thirteen. " + joining +
+		" A malformed row is reported with its place, and the others are imported."
 }
 
 func (c *importCSVCommand) Run(ctx context.Context) error {
 	return runImport(ctx, c.importFlags, importer.CSV(importer.CSVOptions{Source: c.Source, Map: c.Map}, c.Files...))
 }
 
+// joining is said of every import whose books have ISBNs.
+const joining = "A book with an ISBN of one that is there from another source is joined to it when their titles agree, and reported otherwise."
+
 type importOpenLibraryCommand struct {
 	importFlags `embed:""`
 
 	Files []string `arg:"" name:"file" type:"existingfile" help:"Dumps, compressed or not: of works, and for authors' names, ISBNs and languages those of authors and editions too."`
+}
+
+func (importOpenLibraryCommand) Help() string {
+	return "Every work is a book, with the ISBNs of all its editions. " + joining + " What is known of authors and editions is kept in memory: some hundred bytes each."
 }
 
 func (c *importOpenLibraryCommand) Run(ctx context.Context) error {
@@ -72,6 +81,10 @@ type importONIXCommand struct {
 	importFlags `embed:""`
 
 	Files []string `arg:"" name:"file" type:"existingfile" help:"Messages, compressed or not, with reference names or short tags."`
+}
+
+func (importONIXCommand) Help() string {
+	return "Every product is a book, known by its ISBN. Products that are said to be other formats of it are the same book. " + joining
 }
 
 func (c *importONIXCommand) Run(ctx context.Context) error {
@@ -93,6 +106,12 @@ type importShelvesCommand struct {
 
 	File   string `arg:"" type:"existingfile" help:"The file."`
 	Reader int32  `required:"" help:"Number of the reader whose shelves the books come onto."`
+}
+
+func (importShelvesCommand) Help() string {
+	return "Which site the file is from shows in its columns. A book is found by any of its ISBNs, or else by its title and an author: " +
+		"subtitles, a series in brackets, articles, initials and accents make no difference, and where two books may be meant, none is taken. " +
+		"Every row that is not taken, or not as it is, is printed with its line. The same file imported again changes nothing."
 }
 
 func (c *importShelvesCommand) Run(ctx context.Context) error {
@@ -128,7 +147,7 @@ func (c *importDemoCommand) Run(ctx context.Context) error {
 }
 
 func runImport(ctx context.Context, f importFlags, source importer.Source) (err error) {
-	var options importer.Options
+	options := importer.Options{Checkpoint: f.Checkpoint}
 	if f.Report != "" {
 		file, err := os.Create(f.Report)
 		if err != nil {

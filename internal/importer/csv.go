@@ -105,6 +105,15 @@ func (c csvFiles) Name() string {
 	return c.options.Source
 }
 
+// Inputs implements Source.
+func (c csvFiles) Inputs() (Inputs, error) {
+	var options strings.Builder
+	for _, field := range sortedKeys(c.options.Map) {
+		fmt.Fprintf(&options, "%s=%q ", field, c.options.Map[field])
+	}
+	return Inputs{c.paths, options.String()}, nil
+}
+
 func (c csvFiles) Send(ctx context.Context, in *Intake) error {
 	if len(c.paths) == 0 {
 		return errors.New("no file is given")

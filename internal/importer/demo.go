@@ -22,6 +22,11 @@ type demo struct {
 
 func (demo) Name() string { return "simulation" }
 
+// Inputs implements Source.
+func (d demo) Inputs() (Inputs, error) {
+	return Inputs{Options: fmt.Sprintf("%d readers of seed %d", d.readers, d.seed)}, nil
+}
+
 func (d demo) Send(ctx context.Context, in *Intake) error {
 	books := library.Books()
 	readers, interactions := library.Simulate(books, d.readers, d.seed)

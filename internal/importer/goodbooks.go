@@ -53,6 +53,21 @@ type goodbook struct {
 
 func (goodbooks) Name() string { return "goodbooks" }
 
+// Inputs implements Source.
+func (g goodbooks) Inputs() (Inputs, error) {
+	ratings, err := g.ratingsPath()
+	if err != nil {
+		return Inputs{}, err
+	}
+	inputs := Inputs{Files: []string{filepath.Join(g.dir, "books.csv"), ratings}}
+	for _, name := range []string{"tags.csv", "book_tags.csv"} {
+		if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
+			inputs.Files = append(inputs.Files, filepath.Join(g.dir, name))
+		}
+	}
+	return inputs, nil
+}
+
 func (g goodbooks) Send(ctx context.Context, in *Intake) error {
 	ratings, err := g.ratingsPath()
 	if err != nil {

@@ -4,11 +4,11 @@
 // in batches and reports every row that was refused, with its place and reason.
 //
 // An import can be run again: records are known by their source and the key
-// they have there, so nothing is doubled, and one that stopped in the middle
-// goes on where it was. Files are read as streams; what is kept in memory is
+// they have there, so nothing is doubled. One that stopped in the middle goes on
+// where it was when it has a checkpoint, a file of the user's. Files are read as streams; what is kept in memory is
 // the books' and readers' keys.
 //
-// It never writes to a database and never changes a file. ReadEvents, which
+// It never writes to a database and never changes a file that it reads. ReadEvents, which
 // feeds `octavo evaluate`, sends nothing anywhere.
 package importer
 
@@ -32,6 +32,8 @@ type Source interface {
 	// Name is the name of the source in the records, such as "goodbooks". Keys
 	// are unique under it, for ever.
 	Name() string
+	// Inputs are what Send reads, and what decides what it makes of that.
+	Inputs() (Inputs, error)
 	// Send gives everything the source has to the intake, the books before the
 	// interactions that name them. A row that cannot be used is refused and the
 	// next one read; an error ends the import.
@@ -54,6 +56,10 @@ type Options struct {
 	// KeepFindings is how many refusals, and how many warnings, the report
 	// keeps; it counts all. 0 means 100.
 	KeepFindings int
+	// Checkpoint is a file that keeps how far the import is, so that one that was
+	// stopped goes on there; none when empty. It is removed at the end. One that
+	// is there already has to be of the same inputs.
+	Checkpoint string
 	// Findings gets all of them as CSV, each when it is found; nil for nobody.
 	Findings io.Writer
 }
@@ -166,6 +172,18 @@ func Load(ctx context.Context, target Target, source Source, o Options) (Report,
 		readers:   map[string]int32{},
 		report:    Report{Source: source.Name()},
 	}
+	if o.Checkpoint != "" {
+		if in.checkpoint, err = openCheckpoint(o.Checkpoint, source); err == nil {
+			err = in.checkpoint.check(ctx, target)
+		}
+		if err != nil {
+			return in.report, fmt.Errorf("import %s: %w", source.Name(), err)
+		}
+		if in.resumed = *in.checkpoint; in.resumed.begun() {
+			in.Note("Went on where the import had stopped: after %s and %s, which are counted as unchanged.",
+				plural(in.resumed.Books, "book"), plural(in.resumed.Interactions, "interaction"))
+		}
+	}
 	if o.Findings != nil {
 		in.findings = csv.NewWriter(o.Findings)
 		if err := in.findings.Write([]string{"file", "line", "column", "outcome", "reason"}); err != nil {
@@ -182,6 +200,13 @@ func Load(ctx context.Context, target Target, source Source, o Options) (Report,
 		in.findings.Flush()
 		if failed := in.findings.Error(); failed != nil {
 			err = errors.Join(err, fmt.Errorf("write the findings: %w", failed))
+		}
+	}
+	if in.checkpoint != nil {
+		if err == nil {
+			err = in.checkpoint.remove()
+		} else {
+			err = errors.Join(err, in.checkpoint.save())
 		}
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -45,6 +46,9 @@ type Intake struct {
 	findings  *csv.Writer // may be nil
 	rows      int         // seen, for the context check
 
+	checkpoint *checkpoint // may be nil
+	resumed    checkpoint  // as it was at the beginning
+
 	books      map[string]known // by key
 	catalogued bool             // books also has what the catalogue had before
 
@@ -52,6 +56,7 @@ type Intake struct {
 	bookKeys  []string
 	bookAt    []Place // of the books in the batch
 	bookBytes int
+	bookCount int // read, when the last one came into the batch
 	joined    int // books that became those of other records
 
 	readers     map[string]int32 // by key; 0 while in the batch
@@ -59,12 +64,13 @@ type Intake struct {
 
 	interactionBatch []*readersv1.Interaction
 	readerKeys       []string // of the interactions in the batch
+	interactionCount int      // read, when the last one came into the batch
 }
 
 // known is a book the import has met.
 type known struct {
-	id   int32 // 0 while in the batch
-	line int   // 0 when it was in the catalogue
+	id   int32 // 0 while in the batch, or when it was sent before the import was stopped
+	line int32 // 0 when it was in the catalogue
 }
 
 // Interaction is what a reader did with a book, both named by their keys in the
@@ -151,17 +157,26 @@ func (in *Intake) Book(ctx context.Context, at Place, b *catalogv1.Book) error {
 		in.refuse(&in.report.Books, at, "the book %q is on line %d already", b.SourceId, before.line)
 		return nil
 	}
+	// A row's text must not be kept for the sake of its key.
+	key := strings.Clone(b.SourceId)
+	line := int32(min(max(at.Line, 1), math.MaxInt32))
+	if in.report.Books.Read <= in.resumed.Books && b.Source == in.source {
+		in.books[key] = known{line: line}
+		in.report.Books.Unchanged++
+		return nil
+	}
 	size := proto.Size(b)
 	if len(in.bookBatch) == booksPerBatch || in.bookBytes+size > bytesPerBatch && len(in.bookBatch) > 0 {
 		if err := in.flushBooks(ctx); err != nil {
 			return err
 		}
 	}
-	in.books[b.SourceId] = known{line: max(at.Line, 1)}
+	in.books[key] = known{line: line}
 	in.bookBatch = append(in.bookBatch, b)
-	in.bookKeys = append(in.bookKeys, b.SourceId)
+	in.bookKeys = append(in.bookKeys, key)
 	in.bookAt = append(in.bookAt, at)
 	in.bookBytes += size
+	in.bookCount = in.report.Books.Read
 	return nil
 }
 
@@ -218,13 +233,14 @@ func (in *Intake) Interaction(ctx context.Context, at Place, i Interaction) erro
 		}
 	}
 	book, ok := in.books[i.Book]
-	if !ok && !in.catalogued {
+	resumed := in.report.Interactions.Read <= in.resumed.Interactions
+	if (!ok || book.id == 0 && !resumed) && !in.catalogued {
 		if err := in.readCatalogue(ctx); err != nil {
 			return err
 		}
 		book, ok = in.books[i.Book]
 	}
-	if !ok {
+	if !ok || book.id == 0 && !resumed {
 		in.refuse(&in.report.Interactions, at, "there is no book %q", i.Book)
 		return nil
 	}
@@ -239,10 +255,18 @@ func (in *Intake) Interaction(ctx context.Context, at Place, i Interaction) erro
 			in.refuse(&in.report.Interactions, at, "reader %s", reason)
 			return nil
 		}
+		if resumed {
+			in.report.Interactions.Unchanged++
+			return nil
+		}
 		in.report.Readers.Read++
 		if err := in.takeReader(ctx, r); err != nil {
 			return err
 		}
+	}
+	if resumed {
+		in.report.Interactions.Unchanged++
+		return nil
 	}
 	if len(in.interactionBatch) == interactionsPerBatch {
 		if err := in.flushInteractions(ctx); err != nil {
@@ -255,6 +279,7 @@ func (in *Intake) Interaction(ctx context.Context, at Place, i Interaction) erro
 	}
 	in.interactionBatch = append(in.interactionBatch, out)
 	in.readerKeys = append(in.readerKeys, i.Reader)
+	in.interactionCount = in.report.Interactions.Read
 	return nil
 }
 
@@ -371,6 +396,14 @@ func (in *Intake) flushBooks(ctx context.Context) error {
 	in.report.Books.Imported += int(resp.GetCreated() + resp.GetUpdated())
 	in.report.Books.Unchanged += int(resp.GetUnchanged())
 	in.report.BooksPosition = max(in.report.BooksPosition, resp.GetPosition())
+	if in.checkpoint != nil {
+		last := in.bookBatch[len(in.bookBatch)-1]
+		in.checkpoint.Books = max(in.checkpoint.Books, in.bookCount)
+		in.checkpoint.LastBook = &lastBook{ID: resp.GetIds()[len(in.bookBatch)-1], Source: last.GetSource(), SourceID: last.GetSourceId()}
+		if err := in.checkpoint.saveInTime(); err != nil {
+			return err
+		}
+	}
 	in.bookBatch, in.bookKeys, in.bookAt, in.bookBytes = nil, in.bookKeys[:0], in.bookAt[:0], 0
 	return nil
 }
@@ -416,6 +449,13 @@ func (in *Intake) flushInteractions(ctx context.Context) error {
 	in.report.Interactions.Imported += int(resp.GetRecorded())
 	in.report.Interactions.Unchanged += len(in.interactionBatch) - int(resp.GetRecorded())
 	in.report.InteractionsPosition = max(in.report.InteractionsPosition, resp.GetPosition())
+	if in.checkpoint != nil {
+		in.checkpoint.Interactions = max(in.checkpoint.Interactions, in.interactionCount)
+		in.checkpoint.Position = resp.GetPosition()
+		if err := in.checkpoint.saveInTime(); err != nil {
+			return err
+		}
+	}
 	clear(in.interactionBatch)
 	in.interactionBatch, in.readerKeys = in.interactionBatch[:0], in.readerKeys[:0]
 	return nil
@@ -450,8 +490,8 @@ func (in *Intake) readCatalogue(ctx context.Context) error {
 
 // recognise learns the book of a record, when it is one of the source.
 func (in *Intake) recognise(source, key string, id int32) {
-	if _, met := in.books[key]; source == in.source && !met {
-		in.books[key] = known{id: id}
+	if before := in.books[key]; source == in.source && before.id == 0 {
+		in.books[key] = known{id: id, line: before.line}
 	}
 }
 

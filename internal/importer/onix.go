@@ -85,6 +85,9 @@ func (e *element) value(name string) string {
 	return ""
 }
 
+// Inputs implements Source.
+func (o onix) Inputs() (Inputs, error) { return Inputs{Files: o.paths}, nil }
+
 func (o onix) Send(ctx context.Context, in *Intake) error {
 	for _, path := range o.paths {
 		f, err := openFile(path)

@@ -86,6 +86,9 @@ func decodeDump(record string) (dumpRecord, error) {
 // take uses a record. The reason refuses it; an error ends the import.
 type take func(at Place, kind, key, record string) (reason, err error)
 
+// Inputs implements Source.
+func (o openLibrary) Inputs() (Inputs, error) { return Inputs{Files: o.paths}, nil }
+
 func (o openLibrary) Send(ctx context.Context, in *Intake) error {
 	authors, editions := make(map[string]string), make(map[string]edition)
 	works := 0

@@ -15,9 +15,9 @@ import (
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 )
 
-// maxSeed is the longest JSON file taken, in bytes. It holds a list of books
-// written by hand.
-const maxSeed = 64 << 20
+// maxSeed is the longest JSON file taken, in bytes: about a million books. It is
+// read whole, to be known to be JSON before the first book is sent.
+const maxSeed = 128 << 20
 
 // SeedJSON is a JSON file of books by category, as small examples of
 // recommendation services have it: an object with a list of books for each
@@ -46,17 +46,28 @@ func (b *seedBook) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(b))
 }
 
+// Inputs implements Source.
+func (s seedJSON) Inputs() (Inputs, error) { return Inputs{Files: []string{s.path}}, nil }
+
 func (s seedJSON) Send(ctx context.Context, in *Intake) error {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSeed+1))
+	var buffer bytes.Buffer
+	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	file := baseName(s.path)
+	if info.Size() <= maxSeed {
+		buffer.Grow(int(info.Size()) + bytes.MinRead)
+	}
+	if _, err := buffer.ReadFrom(io.LimitReader(f, maxSeed+1)); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	text := buffer.Bytes()
 	if len(text) > maxSeed {
 		return fmt.Errorf("%s is larger than %d MiB", file, maxSeed>>20)
 	}
@@ -97,7 +108,9 @@ func (s seedJSON) Send(ctx context.Context, in *Intake) error {
 // is not JSON, or JSON of another shape, is an error.
 func decodeSeed(file string, text []byte, f func(at Place, category string, b seedBook, wrong error) error) error {
 	var syntax *json.SyntaxError
-	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
+	if json.Valid(text) {
+		// Nothing is to be said.
+	} else if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
 		at := syntax.Offset
 		if at < int64(len(text)) || !strings.Contains(err.Error(), "end of JSON") {
 			at-- // it counts the byte at fault
@@ -105,6 +118,7 @@ func decodeSeed(file string, text []byte, f func(at Place, category string, b se
 		return Finding{placeOf(file, text, at), err.Error()}
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
+	places := placing{file: file, text: text, line: 1}
 	// expect reads one token, which must be the delimiter.
 	expect := func(want json.Delim) error {
 		t, err := d.Token()
@@ -133,7 +147,7 @@ func decodeSeed(file string, text []byte, f func(at Place, category string, b se
 			if err := d.Decode(&raw); err != nil {
 				return Finding{placeOf(file, text, d.InputOffset()), err.Error()}
 			}
-			at := placeOf(file, text, d.InputOffset()-int64(len(raw)))
+			at := places.of(d.InputOffset() - int64(len(raw)))
 			var b seedBook
 			wrong := json.Unmarshal(raw, &b)
 			if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](wrong); ok {
@@ -157,13 +171,24 @@ func orElse(s, other string) string {
 	return s
 }
 
+// placing tells places one after the other, without counting all lines again.
+type placing struct {
+	file        string
+	text        []byte
+	line, start int // the line that was found last, and where it begins
+}
+
+// of is the place of a byte of the text, which must not be before the last.
+func (p *placing) of(offset int64) Place {
+	before := p.text[p.start:min(max(offset, int64(p.start)), int64(len(p.text)))]
+	p.line += bytes.Count(before, []byte("\n"))
+	last := bytes.LastIndexByte(before, '\n') + 1
+	p.start += last
+	return Place{File: p.file, Line: p.line, Column: utf8.RuneCount(before[last:]) + 1}
+}
+
 // placeOf is the place of a byte of a text.
 func placeOf(file string, text []byte, offset int64) Place {
-	before := text[:min(max(offset, 0), int64(len(text)))]
-	start := bytes.LastIndexByte(before, '\n') + 1
-	return Place{
-		File:   file,
-		Line:   bytes.Count(before, []byte("\n")) + 1,
-		Column: utf8.RuneCount(before[start:]) + 1,
-	}
+	p := placing{file: file, text: text, line: 1}
+	return p.of(offset)
 }
