@@ -2,14 +2,17 @@ package chassis
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/octavo-books/octavo/chassis/certs"
 	"github.com/octavo-books/octavo/chassis/overload"
 	"github.com/octavo-books/octavo/fault"
 )
@@ -88,12 +91,34 @@ func (s *grpcServer) limitLoad(ctx context.Context, c *call) error {
 	return err
 }
 
-// saidPriority is the priority that a caller gave its call.
+// saidPriority is the priority that a caller gave its call, as far as it may:
+// anybody can say that a call is less important than it would be otherwise, and
+// only services that it is more.
 func saidPriority(ctx context.Context) (overload.Priority, bool) {
-	if values := metadata.ValueFromIncomingContext(ctx, overload.MetadataKey); len(values) == 1 {
-		return overload.ParsePriority(values[0])
+	values := metadata.ValueFromIncomingContext(ctx, overload.MetadataKey)
+	if len(values) != 1 {
+		return overload.Interactive, false
 	}
-	return overload.Interactive, false
+	p, ok := overload.ParsePriority(values[0])
+	return p, ok && (p == overload.Background || fromService(ctx))
+}
+
+// fromService is whether a call comes from somebody with an identity or, without
+// TLS, from this machine.
+func fromService(ctx context.Context) bool {
+	if who, ok := certs.PeerOf(ctx); ok {
+		return who.Identity != ""
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return false
+	}
+	addr := p.Addr
+	if bounded, ok := addr.(remoteAddr); ok {
+		addr = bounded.Addr
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // rootPriority is the priority of everything done in ctx: that of the page or

@@ -54,7 +54,7 @@ type measurement struct {
 // measured is short, or with -long of a thousand users in each phase.
 func measured() measurement {
 	if *long {
-		return measurement{usersPerSecond: 400, phase: 2500 * time.Millisecond, noise: 5 * time.Millisecond, tries: 1}
+		return measurement{usersPerSecond: 400, phase: 2500 * time.Millisecond, noise: 5 * time.Millisecond, tries: 3}
 	}
 	return measurement{usersPerSecond: 300, phase: 250 * time.Millisecond, noise: 30 * time.Millisecond, tries: 3}
 }
