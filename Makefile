@@ -79,10 +79,13 @@ faults: ## Show what holds under overload and when parts fail, in about two minu
 	go test -count=1 -v $(ARGS) ./test/resilience
 
 soak: ## The same for ten times as long, floods beside users, a clock that jumps, kills and lost power.
-	go test -count=1 -v -timeout=40m $(ARGS) ./test/resilience -long
-	go test -count=1 -v -timeout=40m $(ARGS) -run=TestFloods ./test/faults -long
-	go test -count=1 -v -timeout=10m -tags=clock -run=TestTheClockJumps ./test/faults
-	go test -count=1 -v -timeout=40m $(ARGS) ./test/durability -long
+	@failed=; \
+	for part in './test/resilience -long' '-run=TestFloods ./test/faults -long' \
+	  '-tags=clock -run=TestTheClockJumps ./test/faults' './test/durability -long'; do \
+	  echo "go test $$part"; \
+	  go test -count=1 -v -timeout=40m $(ARGS) $$part || failed="$$failed$$part; "; \
+	done; \
+	test -z "$$failed" || { echo "failed: $$failed"; exit 1; }
 
 evaluate: ## Measure the recommender on DATA, a folder with train.tsv and test.tsv.
 	@test -n "$(DATA)" || { echo "name a folder: make evaluate DATA=folder"; exit 2; }
