@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"math"
 	"slices"
@@ -325,6 +326,9 @@ func (s *Server) SetPopularity(ctx context.Context, req *catalogv1.SetPopularity
 func (s *Server) WatchBooks(req *catalogv1.WatchBooksRequest, stream grpc.ServerStreamingServer[catalogv1.WatchBooksResponse]) error {
 	ctx := stream.Context()
 	after := req.GetAfterPosition()
+	if err := s.compare(ctx, after, req.GetAfterCheck()); err != nil {
+		return err
+	}
 	s.log.DebugContext(ctx, "following books", "after", after)
 	return feed.Stream{
 		Changed:   s.store.Changed,
@@ -342,6 +346,9 @@ func (s *Server) WatchBooks(req *catalogv1.WatchBooksRequest, stream grpc.Server
 				resp := &catalogv1.WatchBooksResponse{Books: books[:fit], Position: after, Head: changes.Head}
 				books = books[fit:]
 				if len(books) == 0 {
+					if last := len(changes.Books) - 1; last >= 0 {
+						resp.Check = checkOf(&changes.Books[last])
+					}
 					after = changes.Position
 					resp.Position = after
 				}
@@ -354,6 +361,29 @@ func (s *Server) WatchBooks(req *catalogv1.WatchBooksRequest, stream grpc.Server
 			}
 		},
 	}.Follow(ctx, s.stop)
+}
+
+// compare is a Conflict when the feed has another book at a position than who
+// follows it has met there: the database was restored from a time before it. A
+// book that has changed since stands elsewhere, cannot be compared, and is
+// believed to have been there.
+func (s *Server) compare(ctx context.Context, position, check int64) error {
+	if position == 0 || check == 0 {
+		return nil
+	}
+	changes, err := s.store.Changes(ctx, position-1, 1)
+	if err != nil || len(changes.Books) == 0 || changes.Position != position || checkOf(&changes.Books[0]) == check {
+		return err
+	}
+	return fault.New(fault.Conflict, "the feed has another book at position %d: its database has been replaced; start again from 0", position)
+}
+
+// checkOf tells a book from others by what stays the same while it keeps its
+// position. It is never 0.
+func checkOf(b *Book) int64 {
+	hash := fnv.New64a()
+	_, _ = fmt.Fprintf(hash, "%d %s", b.ID, b.Title) // a hash takes everything
+	return int64(hash.Sum64()>>1) | 1
 }
 
 // fitting is how many of the books, at least one if there are any, go into one

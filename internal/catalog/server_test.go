@@ -608,6 +608,53 @@ func TestWatchBooks(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "99", "start again from 0")
 }
 
+// Who has followed another feed is told so by the book that is at the position,
+// as long as it is there.
+func TestAFeedIsToldFromAnother(t *testing.T) {
+	ours, theirs := serve(t), serve(t)
+	changed := book(1)
+	changed.Title = "Another Title"
+	for _, c := range []struct {
+		client catalogv1.CatalogServiceClient
+		books  []*catalogv1.Book
+	}{{ours, []*catalogv1.Book{book(1), book(2), book(3)}}, {theirs, []*catalogv1.Book{book(1), book(4), book(3), book(5)}}} {
+		importBooks(t, c.client, c.books...)
+	}
+	first := func(client catalogv1.CatalogServiceClient, after, check int64) (*catalogv1.WatchBooksResponse, error) {
+		stream, err := client.WatchBooks(within(t), &catalogv1.WatchBooksRequest{AfterPosition: after, AfterCheck: check})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream.Recv()
+	}
+	check := func(client catalogv1.CatalogServiceClient) int64 {
+		page, err := first(client, 0, 0)
+		if err != nil || page.GetPosition() != page.GetHead() || page.GetCheck() == 0 {
+			t.Fatalf("the feed is %v, %v", page, err)
+		}
+		return page.GetCheck()
+	}
+	if page, err := first(ours, 3, check(ours)); err != nil || len(page.GetBooks()) > 0 || page.GetCheck() != 0 {
+		t.Errorf("its own follower: %v, %v", page, err)
+	}
+	// What a training says about a book changes neither its place nor its check.
+	if _, err := ours.SetPopularity(within(t), &catalogv1.SetPopularityRequest{Entries: []*catalogv1.SetPopularityRequest_Entry{{BookId: 3, Readers: 77}}}); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := first(ours, 3, check(ours)); err != nil || len(page.GetBooks()) > 0 {
+		t.Errorf("its own follower after a training: %v, %v", page, err)
+	}
+	_, err := first(ours, 2, check(theirs))
+	wantCode(t, err, codes.FailedPrecondition, "start again from 0")
+	if page, err := first(theirs, 3, check(ours)); err != nil || len(page.GetBooks()) != 1 {
+		t.Errorf("a feed with the same book at the position: %v, %v", page, err)
+	}
+	importBooks(t, ours, changed)
+	if page, err := first(ours, 1, check(theirs)); err != nil || len(page.GetBooks()) != 3 {
+		t.Errorf("where the book has moved on: %v, %v", page, err)
+	}
+}
+
 func TestWatchBooksHeartbeat(t *testing.T) {
 	server := newServer(t)
 	server.SetHeartbeat(time.Millisecond)

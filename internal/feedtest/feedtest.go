@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/octavo-books/octavo/fault"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
@@ -29,6 +30,7 @@ type log[T any] struct {
 	held    bool
 	down    bool
 	epoch   int           // ends all streams of an earlier one
+	check   int64         // of every line since the last Replace; as 0, not told
 	changed chan struct{} // closed at the next change
 }
 
@@ -59,7 +61,7 @@ func (l *log[T]) Up() { l.update(func() { l.down = false }) }
 // Replace puts another database in the place of this one and cuts all streams
 // off.
 func (l *log[T]) Replace(lines ...T) {
-	l.update(func() { l.lines = lines; l.epoch++ })
+	l.update(func() { l.lines = lines; l.epoch++; l.check++ })
 }
 
 // Lines are all that was added, shown or not.
@@ -67,6 +69,24 @@ func (l *log[T]) Lines() []T {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.lines)
+}
+
+// Tell has the lines of the log told from those of another that takes its place.
+func (l *log[T]) Tell() { l.update(func() { l.check = 1 }) }
+
+// told is the check of all lines there are.
+func (l *log[T]) told() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.check
+}
+
+// compare refuses who has followed another log.
+func (l *log[T]) compare(after, check int64) error {
+	if check != 0 && check != l.told() {
+		return fault.New(fault.Conflict, "there is another entry at %d", after)
+	}
+	return nil
 }
 
 // watch serves a stream.
@@ -151,8 +171,15 @@ func (c *Catalog) SetPopularity(_ context.Context, r *catalogv1.SetPopularityReq
 
 // WatchBooks serves the feed.
 func (c *Catalog) WatchBooks(r *catalogv1.WatchBooksRequest, s grpc.ServerStreamingServer[catalogv1.WatchBooksResponse]) error {
+	if err := c.compare(r.GetAfterPosition(), r.GetAfterCheck()); err != nil {
+		return err
+	}
 	return c.watch(s.Context(), r.GetAfterPosition(), func(books []*catalogv1.Book, position, head int64) error {
-		return s.Send(&catalogv1.WatchBooksResponse{Books: books, Position: position, Head: head})
+		page := &catalogv1.WatchBooksResponse{Books: books, Position: position, Head: head}
+		if len(books) > 0 {
+			page.Check = c.told()
+		}
+		return s.Send(page)
 	})
 }
 
@@ -172,7 +199,14 @@ func (r *Readers) Record(interactions ...*readersv1.Interaction) int64 {
 
 // WatchInteractions serves the feed.
 func (r *Readers) WatchInteractions(q *readersv1.WatchInteractionsRequest, s grpc.ServerStreamingServer[readersv1.WatchInteractionsResponse]) error {
+	if err := r.compare(q.GetAfterPosition(), q.GetAfterCheck()); err != nil {
+		return err
+	}
 	return r.watch(s.Context(), q.GetAfterPosition(), func(interactions []*readersv1.Interaction, position, head int64) error {
-		return s.Send(&readersv1.WatchInteractionsResponse{Interactions: interactions, Position: position, Head: head})
+		page := &readersv1.WatchInteractionsResponse{Interactions: interactions, Position: position, Head: head}
+		if check := r.told(); check != 0 && len(interactions) > 0 {
+			page.Check, page.RecordedAt = check, timestamppb.Now()
+		}
+		return s.Send(page)
 	})
 }

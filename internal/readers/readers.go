@@ -66,6 +66,9 @@ type Interaction struct {
 	Kind       Kind
 	Stars      float32   // 0.5 to 5 in half steps for a Rating, 0 for other kinds
 	OccurredAt time.Time // in milliseconds
+	// RecordedAt is when it was written to the log, just before the commit, in
+	// milliseconds; zero when it was before that was kept. Given by the store.
+	RecordedAt time.Time
 }
 
 // Entry is a reader's present relation to one book: what the log adds up to.

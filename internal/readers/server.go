@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/octavo-books/octavo/fault"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
@@ -281,21 +282,29 @@ func (s *Server) SetPersonalisation(ctx context.Context, req *readersv1.SetPerso
 // WatchInteractions implements the contract.
 func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stream grpc.ServerStreamingServer[readersv1.WatchInteractionsResponse]) error {
 	ctx := stream.Context()
-	after := req.GetAfterPosition()
+	after, check := req.GetAfterPosition(), req.GetAfterCheck()
 	s.log.DebugContext(ctx, "following interactions", "after", after)
 	return feed.Stream{
 		Changed:   s.store.Changed,
 		Heartbeat: s.heartbeat,
 		Send: func(heartbeat bool) (sent, more bool, err error) {
-			part, err := s.store.Log(ctx, after, watchInteractions)
+			part, err := s.follow(ctx, after, check)
 			if err != nil || len(part.Interactions) == 0 && !heartbeat {
 				return false, false, err
 			}
-			after = part.Position
+			if after = part.Position; len(part.Interactions) > 0 {
+				check = checkOf(part.Interactions[len(part.Interactions)-1])
+			}
 			resp := &readersv1.WatchInteractionsResponse{
 				Interactions: make([]*readersv1.Interaction, len(part.Interactions)),
 				Position:     part.Position,
 				Head:         part.Head,
+			}
+			if len(part.Interactions) > 0 {
+				resp.Check = check
+				if at := part.Interactions[0].RecordedAt; !at.IsZero() {
+					resp.RecordedAt = timestamppb.New(at)
+				}
 			}
 			for i := range part.Interactions {
 				resp.Interactions[i] = interactionToProto(&part.Interactions[i])
@@ -303,6 +312,40 @@ func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stre
 			return true, after < part.Head, stream.Send(resp)
 		},
 	}.Follow(ctx, s.stop)
+}
+
+// follow is the next part of the log for who has followed it up to an entry that
+// is told by its check, and a Conflict when the log has another one there: the
+// database was restored from a time before it. An entry that has been erased
+// since cannot be checked, and is believed to have been there.
+func (s *Server) follow(ctx context.Context, after, check int64) (Log, error) {
+	if after == 0 {
+		return s.store.Log(ctx, 0, watchInteractions)
+	}
+	part, err := s.store.Log(ctx, after-1, watchInteractions+1)
+	if err != nil {
+		return Log{}, err
+	}
+	if len(part.Interactions) > 0 && part.Interactions[0].Position == after {
+		if own := checkOf(part.Interactions[0]); own != 0 && check != 0 && own != check {
+			return Log{}, fault.New(fault.Conflict, "the log has another entry at position %d: its database has been replaced; start again from 0", after)
+		}
+		part.Interactions = part.Interactions[1:]
+	}
+	if part.Head < after {
+		return Log{}, fault.New(fault.Conflict, "position %d is beyond the end of the log, %d: its database has been replaced; start again from 0", after, part.Head)
+	}
+	part.Position = max(part.Position, after)
+	return part, nil
+}
+
+// checkOf tells an interaction from what other logs have in its place, which was
+// recorded at another time. It is 0 when the time is not known.
+func checkOf(in Interaction) int64 {
+	if in.RecordedAt.IsZero() {
+		return 0
+	}
+	return in.RecordedAt.UnixMilli()
 }
 
 // now is the time as it is stored.

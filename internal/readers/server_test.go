@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -595,6 +596,90 @@ func follow(ctx context.Context, client readersv1.ReadersServiceClient, position
 		}
 	}
 	return position, nil
+}
+
+// A copy of the database that goes on without the original has other entries from
+// there on, and tells so to who followed the original, however long it grows.
+func TestARestoredLogIsToldFromTheOneItWas(t *testing.T) {
+	dir := t.TempDir()
+	original, restored := filepath.Join(dir, "readers.db"), filepath.Join(dir, "restored.db")
+	open := func(path string) (readersv1.ReadersServiceClient, *sqlite.Store) {
+		store, err := sqlite.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return readersv1.NewReadersServiceClient(chassistest.Serve(t, readers.NewServer(store, slog.New(slog.DiscardHandler)).Register)), store
+	}
+	end := func(client readersv1.ReadersServiceClient) *readersv1.WatchInteractionsResponse {
+		t.Helper()
+		page, err := watch(t, client, 0).Recv()
+		if err != nil || page.GetPosition() != page.GetHead() || page.GetCheck() == 0 {
+			t.Fatalf("the log is %v, %v", page, err)
+		}
+		near(t, "recorded_at", page.GetRecordedAt())
+		return page
+	}
+	client, store := open(original)
+	id, other := create(t, client), create(t, client)
+	record(t, client, want(id, 1), want(id, 2))
+	shared := end(client)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(original)
+	if err == nil {
+		err = os.WriteFile(restored, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, store = open(original)
+	record(t, client, want(other, 3))
+	followed := end(client)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	client, store = open(restored)
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for time.Now().UnixMilli() <= followed.GetCheck() {
+	}
+	record(t, client, want(other, 4), want(id, 5))
+	resume := func(position, check int64) (*readersv1.WatchInteractionsResponse, error) {
+		stream, err := client.WatchInteractions(within(t), &readersv1.WatchInteractionsRequest{AfterPosition: position, AfterCheck: check})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream.Recv()
+	}
+	_, err = resume(followed.GetPosition(), followed.GetCheck())
+	wantCode(t, err, codes.FailedPrecondition, "start again from 0")
+	_, err = resume(5, 0)
+	wantCode(t, err, codes.FailedPrecondition, "start again from 0")
+	for name, c := range map[string]struct {
+		position, check int64
+		want            int
+	}{
+		"what both have":             {shared.GetPosition(), shared.GetCheck(), 2},
+		"a follower without a check": {followed.GetPosition(), 0, 1},
+		"its own end":                {4, end(client).GetCheck(), 0},
+	} {
+		page, err := resume(c.position, c.check)
+		if err != nil || len(page.GetInteractions()) != c.want || page.GetPosition() != 4 {
+			t.Errorf("%s: %v, %v; want %d interactions up to 4", name, page, err, c.want)
+		}
+	}
+	// What is gone cannot be compared.
+	if _, err := client.EraseReader(within(t), &readersv1.EraseReaderRequest{ReaderId: other}); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := resume(followed.GetPosition(), followed.GetCheck()); err != nil || len(page.GetInteractions()) != 2 {
+		t.Errorf("after an erasure: %v, %v", page, err)
+	}
 }
 
 func TestWatchInteractionsHeartbeat(t *testing.T) {

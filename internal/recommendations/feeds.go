@@ -30,6 +30,7 @@ type feed struct {
 	name      string
 	silence   time.Duration // after which the feed counts as broken
 	position  position
+	check     atomic.Int64 // that came with the position; 0 when it is not known
 	head      atomic.Int64 // as last heard
 	connected atomic.Bool
 	caughtUp  atomic.Bool // once is enough: it stays true
@@ -74,6 +75,7 @@ func (f *feed) ready() error {
 type page interface {
 	GetPosition() int64
 	GetHead() int64
+	GetCheck() int64 // of the entry at the position, when that is another than before
 }
 
 // stream is the client's side of a feed.
@@ -81,17 +83,18 @@ type stream[P page] interface {
 	Recv() (P, error)
 }
 
-// source opens a feed behind a position and takes in its pages. restart
+// source opens a feed behind its position and takes in its pages. restart
 // forgets all that was taken in.
 type source[P page] struct {
-	open    func(ctx context.Context, after int64) (stream[P], error)
+	open    func(ctx context.Context) (stream[P], error)
 	apply   func(P)
 	restart func()
 }
 
-// errReplaced is the end of a stream whose feed is behind what it once was. The
-// services answer Conflict when asked for what is beyond their end.
-var errReplaced = errors.New("the feed is shorter than it was: its database has been replaced")
+// errReplaced is the end of a stream whose feed is not the one it once was. The
+// services answer Conflict when asked for what is beyond their end, and when
+// their log has another entry at the position.
+var errReplaced = errors.New("the feed is not the one it was: its database has been replaced")
 
 // errSilent is the end of a stream on which heartbeats failed to come.
 var errSilent = errors.New("the feed has been silent for too long")
@@ -111,6 +114,7 @@ func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P])
 		f.problem.Store(&err)
 		if errors.Is(err, errReplaced) {
 			s.restart()
+			f.check.Store(0)
 			f.position.set(0)
 			pause = firstPause
 			continue
@@ -133,7 +137,7 @@ func followOnce[P page](ctx context.Context, log *slog.Logger, f *feed, s source
 	// heartbeats either.
 	watch := time.AfterFunc(f.silence, func() { cancel(errSilent) })
 	defer watch.Stop()
-	pages, err := s.open(ctx, f.position.get())
+	pages, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,6 +161,9 @@ func followOnce[P page](ctx context.Context, log *slog.Logger, f *feed, s source
 			return errReplaced
 		}
 		s.apply(p)
+		if p.GetPosition() > f.position.get() {
+			f.check.Store(p.GetCheck())
+		}
 		f.head.Store(p.GetHead())
 		f.position.set(p.GetPosition())
 		f.connected.Store(true)
@@ -178,8 +185,8 @@ func followOnce[P page](ctx context.Context, log *slog.Logger, f *feed, s source
 
 func (s *service) followCatalogue(ctx context.Context, client catalogv1.CatalogServiceClient) {
 	follow(ctx, s.logger, &s.books, source[*catalogv1.WatchBooksResponse]{
-		open: func(ctx context.Context, after int64) (stream[*catalogv1.WatchBooksResponse], error) {
-			return client.WatchBooks(ctx, &catalogv1.WatchBooksRequest{AfterPosition: after})
+		open: func(ctx context.Context) (stream[*catalogv1.WatchBooksResponse], error) {
+			return client.WatchBooks(ctx, &catalogv1.WatchBooksRequest{AfterPosition: s.books.position.get(), AfterCheck: s.books.check.Load()})
 		},
 		apply: func(p *catalogv1.WatchBooksResponse) {
 			books := make([]listing, len(p.GetBooks()))
@@ -194,8 +201,8 @@ func (s *service) followCatalogue(ctx context.Context, client catalogv1.CatalogS
 
 func (s *service) followLog(ctx context.Context, client readersv1.ReadersServiceClient) {
 	follow(ctx, s.logger, &s.log, source[*readersv1.WatchInteractionsResponse]{
-		open: func(ctx context.Context, after int64) (stream[*readersv1.WatchInteractionsResponse], error) {
-			return client.WatchInteractions(ctx, &readersv1.WatchInteractionsRequest{AfterPosition: after})
+		open: func(ctx context.Context) (stream[*readersv1.WatchInteractionsResponse], error) {
+			return client.WatchInteractions(ctx, &readersv1.WatchInteractionsRequest{AfterPosition: s.log.position.get(), AfterCheck: s.log.check.Load()})
 		},
 		apply: func(p *readersv1.WatchInteractionsResponse) {
 			histories := s.histories.Load()
@@ -215,7 +222,7 @@ func (s *service) followLog(ctx context.Context, client readersv1.ReadersService
 			}
 			// What came before the feed had caught up is old.
 			if s.log.caughtUp.Load() {
-				s.metrics.observeDelays(p.GetInteractions(), time.Now())
+				s.metrics.observeDelays(p, time.Now())
 			}
 		},
 		restart: func() { s.histories.Store(newHistories(s.keptMemory)) },

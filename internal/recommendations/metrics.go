@@ -51,8 +51,8 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 		}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "octavo_interaction_delay_seconds",
-			Help: "From when an interaction reached the readers service, or the time its client gave, until answers knew it; " +
-				"without those of more than a minute, which are backlogs and imports.",
+			Help: "From when an interaction was written to the readers' log, just before its commit, until answers knew it; " +
+				"those that come together count as the first of them, and those of more than a minute, which are backlogs, do not count.",
 			Buckets: []float64{.0025, .005, .01, .015, .02, .03, .05, .1, .25, .5, 1, 5, 60},
 		}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
@@ -96,12 +96,18 @@ func newMetrics(registry prometheus.Registerer, s *service) *metrics {
 	return m
 }
 
-// observeDelays notes how long ago interactions happened that answers know now.
-func (m *metrics) observeDelays(interactions []*readersv1.Interaction, now time.Time) {
-	for _, i := range interactions {
-		if delay := now.Sub(i.GetOccurredAt().AsTime()); delay < time.Minute {
-			m.delay.Observe(max(0, delay).Seconds())
-		}
+// observeDelays notes how long ago interactions were recorded that answers know
+// now. A readers service of release 0.1 does not tell.
+func (m *metrics) observeDelays(p *readersv1.WatchInteractionsResponse, now time.Time) {
+	if p.GetRecordedAt() == nil {
+		return
+	}
+	delay := now.Sub(p.GetRecordedAt().AsTime())
+	if delay >= time.Minute {
+		return
+	}
+	for range p.GetInteractions() {
+		m.delay.Observe(max(0, delay).Seconds())
 	}
 }
 

@@ -443,6 +443,7 @@ func TestAPausedReaderIsAnsweredAsNobody(t *testing.T) {
 	same(position)
 	w.registry = prometheus.NewPedanticRegistry()
 	w.start() // another one, which reads the log from its start
+	w.eventually("the feeds are read", func() bool { return w.server.Ready() == nil && w.model().GetModelVersion() != "" })
 	same(position)
 	if got := w.measured(); got["octavo_recommendations_total paused"] == 0 {
 		t.Errorf("answers to paused readers are not counted: %v", got)
@@ -905,6 +906,60 @@ func TestReplacedDatabases(t *testing.T) {
 		books := w.recommend(&recommendationsv1.RecommendRequest{}).GetRecommendations()
 		return len(books) == 1 && books[0].GetId() == 7
 	})
+}
+
+// A log that was restored from before and has grown past the position since is
+// found out by the check.
+func TestAReplacedLogThatHasOutgrownTheOldOne(t *testing.T) {
+	w := newWorld(t)
+	w.readers.Tell()
+	w.catalog.Tell()
+	w.catalog.Put(testBooks()...)
+	w.readers.Record(finished(1, 1), finished(1, 2))
+	w.start()
+	w.eventually("the feeds are read", func() bool { return w.server.Ready() == nil })
+	w.readers.Replace(finished(1, 3), finished(1, 4), finished(1, 5), finished(1, 7))
+	w.eventually("the new log is read", func() bool { return w.model().GetPosition() == 4 })
+	got := ids(w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 1, Category: literature, MaxResults: 100}).GetRecommendations())
+	for book, read := range map[int32]bool{1: false, 2: false, 3: true, 4: true, 5: true, 7: true} {
+		if slices.Contains(got, book) == read {
+			t.Errorf("book %d is suggested: %t, want %t", book, read, !read)
+		}
+	}
+	w.catalog.Replace(slices.Repeat([]*catalogv1.Book{testBook(7)}, 3*allBooks)...)
+	w.eventually("the new catalogue is read from its start", func() bool {
+		books := w.recommend(&recommendationsv1.RecommendRequest{}).GetRecommendations()
+		return len(books) == 1 && books[0].GetId() == 7
+	})
+	w.readers.Down()
+	w.readers.Up()
+	w.readers.Record(finished(1, 6))
+	w.eventually("it goes on after an interruption", func() bool { return w.model().GetPosition() == 5 })
+	if got := w.recommend(&recommendationsv1.RecommendRequest{ReaderId: 1}).GetHistorySize(); got != 5 {
+		t.Errorf("history %d after an interruption, want 5", got)
+	}
+}
+
+// The delay is that since the log had an interaction. What a service that does
+// not tell the time sends is not counted, and neither is a backlog.
+func TestDelaysAreSinceTheLogHadIt(t *testing.T) {
+	w := newWorld(t)
+	w.catalog.Put(testBooks()...)
+	w.readers.Record(finished(1, 1))
+	w.start()
+	const metric = "octavo_interaction_delay_seconds"
+	w.eventually("the log is read", func() bool { return w.model().GetPosition() == 1 })
+	w.readers.Record(finished(1, 2))
+	w.eventually("a line without a time", func() bool { return w.model().GetPosition() == 2 })
+	if got := w.measured()[metric]; got != 0 {
+		t.Errorf("%v delays are measured of what is not told", got)
+	}
+	w.readers.Tell()
+	w.readers.Record(finished(1, 3), finished(1, 4))
+	w.eventually("lines with one", func() bool { return w.model().GetPosition() == 4 })
+	if got := w.measured()[metric]; got != 2 {
+		t.Errorf("%v delays are measured, want 2", got)
+	}
 }
 
 // measured are the metrics by name and label values; of a histogram the count.

@@ -149,7 +149,7 @@ func TestFreshnessUnderLoad(t *testing.T) {
 		if int64(count) < times.TotalCount() {
 			t.Errorf("replica %d has measured the delay of %d interactions of %d", i, count, times.TotalCount())
 		}
-		t.Logf("replica %d: %.2f %% of interactions known within 20 ms of reaching the readers service, %.1f ms on average",
+		t.Logf("replica %d: %.2f %% of interactions known within 20 ms of being written to the log, %.1f ms on average",
 			i, 100*float64(within)/float64(count), 1000*sum/float64(count))
 	}
 }

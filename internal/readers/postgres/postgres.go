@@ -270,6 +270,9 @@ func interactions(rows []db.Interaction) []readers.Interaction {
 			Stars:      stars(row.HalfStars),
 			OccurredAt: time.UnixMilli(row.OccurredAt),
 		}
+		if row.RecordedAt != 0 {
+			list[i].RecordedAt = time.UnixMilli(row.RecordedAt)
+		}
 	}
 	return list
 }

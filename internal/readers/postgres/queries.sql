@@ -63,9 +63,9 @@ SELECT unnest(@readers::integer[]), unnest(@client_ids::text[])
 ON CONFLICT DO NOTHING RETURNING reader_id, client_id;
 
 -- name: InsertInteractions :exec
-INSERT INTO interactions (position, reader_id, book_id, kind, half_stars, occurred_at)
+INSERT INTO interactions (position, reader_id, book_id, kind, half_stars, occurred_at, recorded_at)
 SELECT unnest(@positions::bigint[]), unnest(@readers::integer[]), unnest(@books::integer[]),
-    unnest(@kinds::smallint[]), unnest(@half_stars::smallint[]), unnest(@occurred_at::bigint[]);
+    unnest(@kinds::smallint[]), unnest(@half_stars::smallint[]), unnest(@occurred_at::bigint[]), @now;
 
 -- name: DeleteEntries :exec
 DELETE FROM entries

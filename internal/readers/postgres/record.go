@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -140,7 +141,7 @@ func claim(ctx context.Context, q *db.Queries, calls [][]readers.Interaction, do
 }
 
 func appendLog(ctx context.Context, q *db.Queries, fresh []readers.Interaction) error {
-	var rows db.InsertInteractionsParams
+	rows := db.InsertInteractionsParams{Now: time.Now().UnixMilli()}
 	for _, in := range fresh {
 		rows.Positions = append(rows.Positions, in.Position)
 		rows.Readers = append(rows.Readers, in.Reader)

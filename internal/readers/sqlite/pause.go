@@ -50,7 +50,7 @@ func (s *Store) setPaused(ctx context.Context, tx *sql.Tx, id int32, paused bool
 // appendOne appends to the log what is about no book.
 func (s *Store) appendOne(ctx context.Context, tx *sql.Tx, in readers.Interaction) (position int64, err error) {
 	log := s.log.in(ctx, tx)
-	if err := log.add(in.Position, in.Reader, 0, int64(in.Kind), 0, in.OccurredAt.UnixMilli()); err != nil {
+	if err := log.add(in.Position, in.Reader, 0, int64(in.Kind), 0, in.OccurredAt.UnixMilli(), time.Now().UnixMilli()); err != nil {
 		return 0, err
 	}
 	return in.Position, log.flush()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -51,12 +52,12 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, sent []readers.Interacti
 	if fresh, err = s.claim(ctx, tx, q, sent); err != nil {
 		return 0, nil, err
 	}
-	log := s.log.in(ctx, tx)
+	log, now := s.log.in(ctx, tx), time.Now().UnixMilli()
 	for i := range fresh {
 		head++
 		in := &fresh[i]
 		in.Position = head
-		if err := log.add(head, in.Reader, in.Book, int64(in.Kind), halfStars(in.Stars), in.OccurredAt.UnixMilli()); err != nil {
+		if err := log.add(head, in.Reader, in.Book, int64(in.Kind), halfStars(in.Stars), in.OccurredAt.UnixMilli(), now); err != nil {
 			return 0, nil, err
 		}
 	}

@@ -63,7 +63,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		into, after string
 		columns     int
 	}{
-		{&s.log, "interactions (position, reader_id, book_id, kind, half_stars, occurred_at)", "", 6},
+		{&s.log, "interactions (position, reader_id, book_id, kind, half_stars, occurred_at, recorded_at)", "", 7},
 		{&s.clientIDs, "interaction_ids (reader_id, client_id)", "", 2},
 		{&s.entries, "entries (reader_id, book_id, shelf, half_stars, updated_at, position)", `ON CONFLICT DO UPDATE SET
 			shelf = iif(excluded.shelf <> 0, excluded.shelf, shelf),
@@ -256,6 +256,9 @@ func interactions(rows []db.Interaction) []readers.Interaction {
 			Kind:       readers.Kind(row.Kind),
 			Stars:      stars(row.HalfStars),
 			OccurredAt: time.UnixMilli(row.OccurredAt),
+		}
+		if row.RecordedAt != 0 {
+			list[i].RecordedAt = time.UnixMilli(row.RecordedAt)
 		}
 	}
 	return list

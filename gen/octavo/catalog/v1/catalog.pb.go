@@ -1551,6 +1551,11 @@ type WatchBooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Changes after this position; 0 from the start.
 	AfterPosition int64 `protobuf:"varint,1,opt,name=after_position,json=afterPosition,proto3" json:"after_position,omitempty"`
+	// The check that came with after_position. When the feed has another book
+	// there it is another feed, such as one that was restored from before and has
+	// grown since, and the answer is FAILED_PRECONDITION, as when it ends before
+	// after_position: start again from 0. 0 checks nothing.
+	AfterCheck    int64 `protobuf:"varint,2,opt,name=after_check,json=afterCheck,proto3" json:"after_check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1592,6 +1597,13 @@ func (x *WatchBooksRequest) GetAfterPosition() int64 {
 	return 0
 }
 
+func (x *WatchBooksRequest) GetAfterCheck() int64 {
+	if x != nil {
+		return x.AfterCheck
+	}
+	return 0
+}
+
 type WatchBooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order they were committed. A book changed several times may appear
@@ -1601,7 +1613,11 @@ type WatchBooksResponse struct {
 	Position int64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
 	// The last committed position when this message was made: equal to position
 	// when the follower has caught up. A message without books is a heartbeat.
-	Head          int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
+	Head int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
+	// Tells the last of the books from what other feeds have in its place. Give it
+	// as after_check together with position. 0 when position is that of the message
+	// before.
+	Check         int64 `protobuf:"varint,4,opt,name=check,proto3" json:"check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1653,6 +1669,13 @@ func (x *WatchBooksResponse) GetPosition() int64 {
 func (x *WatchBooksResponse) GetHead() int64 {
 	if x != nil {
 		return x.Head
+	}
+	return 0
+}
+
+func (x *WatchBooksResponse) GetCheck() int64 {
+	if x != nil {
+		return x.Check
 	}
 	return 0
 }
@@ -2319,13 +2342,16 @@ const file_octavo_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x05Entry\x12 \n" +
 	"\abook_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\x06bookId\x12!\n" +
 	"\areaders\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\areaders\"\x17\n" +
-	"\x15SetPopularityResponse\"C\n" +
+	"\x15SetPopularityResponse\"d\n" +
 	"\x11WatchBooksRequest\x12.\n" +
-	"\x0eafter_position\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rafterPosition\"s\n" +
+	"\x0eafter_position\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rafterPosition\x12\x1f\n" +
+	"\vafter_check\x18\x02 \x01(\x03R\n" +
+	"afterCheck\"\x89\x01\n" +
 	"\x12WatchBooksResponse\x12-\n" +
 	"\x05books\x18\x01 \x03(\v2\x17.octavo.catalog.v1.BookR\x05books\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x12\n" +
-	"\x04head\x18\x03 \x01(\x03R\x04head*\x88\x06\n" +
+	"\x04head\x18\x03 \x01(\x03R\x04head\x12\x14\n" +
+	"\x05check\x18\x04 \x01(\x03R\x05check*\x88\x06\n" +
 	"\bCategory\x12\x18\n" +
 	"\x14CATEGORY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CATEGORY_LITERATURE\x10\x01\x12\x17\n" +

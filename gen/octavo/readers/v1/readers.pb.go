@@ -1407,6 +1407,11 @@ type WatchInteractionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Interactions after this position; 0 from the start.
 	AfterPosition int64 `protobuf:"varint,1,opt,name=after_position,json=afterPosition,proto3" json:"after_position,omitempty"`
+	// The check that came with after_position. When the log has another entry
+	// there it is another log, such as one that was restored from before and has
+	// grown since, and the answer is FAILED_PRECONDITION, as when it ends before
+	// after_position: start again from 0. 0 checks nothing.
+	AfterCheck    int64 `protobuf:"varint,2,opt,name=after_check,json=afterCheck,proto3" json:"after_check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1448,6 +1453,13 @@ func (x *WatchInteractionsRequest) GetAfterPosition() int64 {
 	return 0
 }
 
+func (x *WatchInteractionsRequest) GetAfterCheck() int64 {
+	if x != nil {
+		return x.AfterCheck
+	}
+	return 0
+}
+
 type WatchInteractionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order they were committed. None is left out but those of readers who
@@ -1458,7 +1470,15 @@ type WatchInteractionsResponse struct {
 	// The last committed position when this message was made: equal to position
 	// when the follower has caught up. A message without interactions is a
 	// heartbeat.
-	Head          int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
+	Head int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
+	// When the first of the interactions was written to the log, just before its
+	// commit, by the clock of the service. Unset in a heartbeat, and for what a
+	// release before 0.2 has recorded.
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	// Tells the last of the interactions from what other logs have in its place.
+	// Give it as after_check together with position. 0 when position is that
+	// of the message before, and where it is not known.
+	Check         int64 `protobuf:"varint,5,opt,name=check,proto3" json:"check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1510,6 +1530,20 @@ func (x *WatchInteractionsResponse) GetPosition() int64 {
 func (x *WatchInteractionsResponse) GetHead() int64 {
 	if x != nil {
 		return x.Head
+	}
+	return 0
+}
+
+func (x *WatchInteractionsResponse) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return nil
+}
+
+func (x *WatchInteractionsResponse) GetCheck() int64 {
+	if x != nil {
+		return x.Check
 	}
 	return 0
 }
@@ -2525,13 +2559,18 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\x12EraseReaderRequest\x12$\n" +
 	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\breaderId\"1\n" +
 	"\x13EraseReaderResponse\x12\x1a\n" +
-	"\bposition\x18\x01 \x01(\x03R\bposition\"J\n" +
+	"\bposition\x18\x01 \x01(\x03R\bposition\"k\n" +
 	"\x18WatchInteractionsRequest\x12.\n" +
-	"\x0eafter_position\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rafterPosition\"\x8f\x01\n" +
+	"\x0eafter_position\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rafterPosition\x12\x1f\n" +
+	"\vafter_check\x18\x02 \x01(\x03R\n" +
+	"afterCheck\"\xe2\x01\n" +
 	"\x19WatchInteractionsResponse\x12B\n" +
 	"\finteractions\x18\x01 \x03(\v2\x1e.octavo.readers.v1.InteractionR\finteractions\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x12\n" +
-	"\x04head\x18\x03 \x01(\x03R\x04head\"\xc1\x01\n" +
+	"\x04head\x18\x03 \x01(\x03R\x04head\x12;\n" +
+	"\vrecorded_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\x12\x14\n" +
+	"\x05check\x18\x05 \x01(\x03R\x05check\"\xc1\x01\n" +
 	"\aAccount\x12\x1b\n" +
 	"\treader_id\x18\x01 \x01(\x05R\breaderId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
@@ -2720,57 +2759,58 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	4,  // 14: octavo.readers.v1.ExportReaderResponse.interactions:type_name -> octavo.readers.v1.Interaction
 	5,  // 15: octavo.readers.v1.ExportReaderResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
 	4,  // 16: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
-	42, // 17: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	42, // 18: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
-	42, // 19: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	42, // 20: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
-	27, // 21: octavo.readers.v1.CreateAccountRequest.client:type_name -> octavo.readers.v1.Client
-	28, // 22: octavo.readers.v1.CreateAccountRequest.visitor:type_name -> octavo.readers.v1.Visitor
-	26, // 23: octavo.readers.v1.CreateAccountResponse.account:type_name -> octavo.readers.v1.Account
-	27, // 24: octavo.readers.v1.SignInRequest.client:type_name -> octavo.readers.v1.Client
-	28, // 25: octavo.readers.v1.SignInRequest.visitor:type_name -> octavo.readers.v1.Visitor
-	26, // 26: octavo.readers.v1.SignInResponse.account:type_name -> octavo.readers.v1.Account
-	26, // 27: octavo.readers.v1.CheckSessionResponse.account:type_name -> octavo.readers.v1.Account
-	29, // 28: octavo.readers.v1.ListSessionsResponse.sessions:type_name -> octavo.readers.v1.Session
-	2,  // 29: octavo.readers.v1.EndSessionsRequest.scope:type_name -> octavo.readers.v1.SessionScope
-	27, // 30: octavo.readers.v1.ChangePasswordRequest.client:type_name -> octavo.readers.v1.Client
-	6,  // 31: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
-	8,  // 32: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
-	10, // 33: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
-	12, // 34: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
-	14, // 35: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
-	16, // 36: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
-	18, // 37: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
-	22, // 38: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
-	20, // 39: octavo.readers.v1.ReadersService.SetPersonalisation:input_type -> octavo.readers.v1.SetPersonalisationRequest
-	24, // 40: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
-	30, // 41: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
-	32, // 42: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
-	34, // 43: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
-	36, // 44: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
-	38, // 45: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
-	40, // 46: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
-	7,  // 47: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
-	9,  // 48: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
-	11, // 49: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
-	13, // 50: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
-	15, // 51: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
-	17, // 52: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
-	19, // 53: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
-	23, // 54: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
-	21, // 55: octavo.readers.v1.ReadersService.SetPersonalisation:output_type -> octavo.readers.v1.SetPersonalisationResponse
-	25, // 56: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
-	31, // 57: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
-	33, // 58: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
-	35, // 59: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
-	37, // 60: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
-	39, // 61: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
-	41, // 62: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
-	47, // [47:63] is the sub-list for method output_type
-	31, // [31:47] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	42, // 17: octavo.readers.v1.WatchInteractionsResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	42, // 18: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	42, // 19: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
+	42, // 20: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	42, // 21: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	27, // 22: octavo.readers.v1.CreateAccountRequest.client:type_name -> octavo.readers.v1.Client
+	28, // 23: octavo.readers.v1.CreateAccountRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	26, // 24: octavo.readers.v1.CreateAccountResponse.account:type_name -> octavo.readers.v1.Account
+	27, // 25: octavo.readers.v1.SignInRequest.client:type_name -> octavo.readers.v1.Client
+	28, // 26: octavo.readers.v1.SignInRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	26, // 27: octavo.readers.v1.SignInResponse.account:type_name -> octavo.readers.v1.Account
+	26, // 28: octavo.readers.v1.CheckSessionResponse.account:type_name -> octavo.readers.v1.Account
+	29, // 29: octavo.readers.v1.ListSessionsResponse.sessions:type_name -> octavo.readers.v1.Session
+	2,  // 30: octavo.readers.v1.EndSessionsRequest.scope:type_name -> octavo.readers.v1.SessionScope
+	27, // 31: octavo.readers.v1.ChangePasswordRequest.client:type_name -> octavo.readers.v1.Client
+	6,  // 32: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
+	8,  // 33: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
+	10, // 34: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
+	12, // 35: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
+	14, // 36: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
+	16, // 37: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
+	18, // 38: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
+	22, // 39: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
+	20, // 40: octavo.readers.v1.ReadersService.SetPersonalisation:input_type -> octavo.readers.v1.SetPersonalisationRequest
+	24, // 41: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
+	30, // 42: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
+	32, // 43: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
+	34, // 44: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
+	36, // 45: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
+	38, // 46: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
+	40, // 47: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
+	7,  // 48: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
+	9,  // 49: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
+	11, // 50: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
+	13, // 51: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
+	15, // 52: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
+	17, // 53: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
+	19, // 54: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
+	23, // 55: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
+	21, // 56: octavo.readers.v1.ReadersService.SetPersonalisation:output_type -> octavo.readers.v1.SetPersonalisationResponse
+	25, // 57: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
+	31, // 58: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
+	33, // 59: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
+	35, // 60: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
+	37, // 61: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
+	39, // 62: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
+	41, // 63: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
+	48, // [48:64] is the sub-list for method output_type
+	32, // [32:48] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_octavo_readers_v1_readers_proto_init() }

@@ -28,6 +28,7 @@ type Interaction struct {
 	BookID     int32
 	Kind       int16
 	HalfStars  int16
+	RecordedAt int64
 }
 
 type InteractionID struct {

@@ -249,9 +249,9 @@ func (q *Queries) InsertClientIDs(ctx context.Context, arg InsertClientIDsParams
 }
 
 const insertInteractions = `-- name: InsertInteractions :exec
-INSERT INTO interactions (position, reader_id, book_id, kind, half_stars, occurred_at)
+INSERT INTO interactions (position, reader_id, book_id, kind, half_stars, occurred_at, recorded_at)
 SELECT unnest($1::bigint[]), unnest($2::integer[]), unnest($3::integer[]),
-    unnest($4::smallint[]), unnest($5::smallint[]), unnest($6::bigint[])
+    unnest($4::smallint[]), unnest($5::smallint[]), unnest($6::bigint[]), $7
 `
 
 type InsertInteractionsParams struct {
@@ -261,6 +261,7 @@ type InsertInteractionsParams struct {
 	Kinds      []int16
 	HalfStars  []int16
 	OccurredAt []int64
+	Now        int64
 }
 
 func (q *Queries) InsertInteractions(ctx context.Context, arg InsertInteractionsParams) error {
@@ -271,6 +272,7 @@ func (q *Queries) InsertInteractions(ctx context.Context, arg InsertInteractions
 		arg.Kinds,
 		arg.HalfStars,
 		arg.OccurredAt,
+		arg.Now,
 	)
 	return err
 }
@@ -301,7 +303,7 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) (i
 }
 
 const interactions = `-- name: Interactions :many
-SELECT position, occurred_at, reader_id, book_id, kind, half_stars FROM interactions WHERE position > $1 ORDER BY position LIMIT $2
+SELECT position, occurred_at, reader_id, book_id, kind, half_stars, recorded_at FROM interactions WHERE position > $1 ORDER BY position LIMIT $2
 `
 
 type InteractionsParams struct {
@@ -325,6 +327,7 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 			&i.BookID,
 			&i.Kind,
 			&i.HalfStars,
+			&i.RecordedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -337,7 +340,7 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 }
 
 const interactionsOfReader = `-- name: InteractionsOfReader :many
-SELECT position, occurred_at, reader_id, book_id, kind, half_stars FROM interactions WHERE reader_id = $1 AND position > $2 ORDER BY position LIMIT $3
+SELECT position, occurred_at, reader_id, book_id, kind, half_stars, recorded_at FROM interactions WHERE reader_id = $1 AND position > $2 ORDER BY position LIMIT $3
 `
 
 type InteractionsOfReaderParams struct {
@@ -362,6 +365,7 @@ func (q *Queries) InteractionsOfReader(ctx context.Context, arg InteractionsOfRe
 			&i.BookID,
 			&i.Kind,
 			&i.HalfStars,
+			&i.RecordedAt,
 		); err != nil {
 			return nil, err
 		}

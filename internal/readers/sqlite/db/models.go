@@ -28,6 +28,7 @@ type Interaction struct {
 	Kind       int64
 	HalfStars  int64
 	OccurredAt int64
+	RecordedAt int64
 }
 
 type Reader struct {

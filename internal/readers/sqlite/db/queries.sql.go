@@ -293,7 +293,7 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) (i
 }
 
 const interactions = `-- name: Interactions :many
-SELECT position, reader_id, book_id, kind, half_stars, occurred_at FROM interactions WHERE position > ? ORDER BY position LIMIT ?
+SELECT position, reader_id, book_id, kind, half_stars, occurred_at, recorded_at FROM interactions WHERE position > ? ORDER BY position LIMIT ?
 `
 
 type InteractionsParams struct {
@@ -317,6 +317,7 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 			&i.Kind,
 			&i.HalfStars,
 			&i.OccurredAt,
+			&i.RecordedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -332,7 +333,7 @@ func (q *Queries) Interactions(ctx context.Context, arg InteractionsParams) ([]I
 }
 
 const interactionsOfReader = `-- name: InteractionsOfReader :many
-SELECT position, reader_id, book_id, kind, half_stars, occurred_at FROM interactions WHERE reader_id = ? AND position > ? ORDER BY position LIMIT ?
+SELECT position, reader_id, book_id, kind, half_stars, occurred_at, recorded_at FROM interactions WHERE reader_id = ? AND position > ? ORDER BY position LIMIT ?
 `
 
 type InteractionsOfReaderParams struct {
@@ -357,6 +358,7 @@ func (q *Queries) InteractionsOfReader(ctx context.Context, arg InteractionsOfRe
 			&i.Kind,
 			&i.HalfStars,
 			&i.OccurredAt,
+			&i.RecordedAt,
 		); err != nil {
 			return nil, err
 		}
