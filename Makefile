@@ -21,7 +21,7 @@ ARGS ?=
 tool = go tool -modfile=tools/$(1).mod
 
 .DEFAULT_GOAL := help
-.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search imports fuzz faults soak evaluate skew kubernetes-test generate release-contracts lint format clean
+.PHONY: help run build images push-images setup test test-fast bench bench-middleware scale search imports manifests fuzz faults soak evaluate skew kubernetes-test generate release-contracts lint format clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ push-images: ## Push the images, built for all PLATFORMS, to REPOSITORY/NAME:TAG
 setup: ## Install what the tests need (Debian packages, two npm packages), and build an S3 server.
 	test/setup
 
-test: setup ## Set up and run all tests: Go with the race detector, browser, Python client.
+test: setup manifests ## Set up and run all tests: Go with the race detector, browser, Python client.
 	SCREENSHOTS=$(abspath $(SCREENSHOTS)) go test -race -shuffle=on -timeout=20m $(ARGS) ./...
 
 test-fast: ## Run the tests that need only Go and PostgreSQL, without the race detector.
@@ -66,6 +66,9 @@ search: ## Show how well and how fast misspelled titles are found, among a milli
 
 imports: ## Import a million rows of each kind of file, killed in the middle and gone on with.
 	go test -count=1 -v -timeout=60m $(ARGS) -run=TestLargeImports ./test/endtoend -args -rows=1000000
+
+manifests: ## Check what is in deploy/kubernetes, without a cluster.
+	go test -C test/manifests $(ARGS) ./...
 
 fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \
@@ -120,6 +123,7 @@ lint: ## Check style and find likely mistakes.
 	for release in protobufs/released/*.binpb; do $(call tool,buf) buf breaking --against "$$release" || exit 1; done
 	$(call tool,buf) buf format --diff --exit-code
 	$(call tool,lint) golangci-lint run
+	cd test/manifests && go tool -modfile=../../tools/lint.mod golangci-lint run
 
 format: ## Format Go, templates and contracts.
 	gofmt -w chassis cmd internal test tools

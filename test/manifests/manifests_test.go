@@ -1,0 +1,59 @@
+package manifests
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestOverlays(t *testing.T) {
+	held := files(t)
+	for _, name := range entries(t, held, "overlays") {
+		t.Run(name, func(t *testing.T) {
+			text, err := build(held, "overlays/"+name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, text)
+		})
+	}
+}
+
+// check reports all that is wrong with what an overlay gives.
+func check(t *testing.T, text []byte) {
+	t.Helper()
+	m, err := decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, finding := range m.findings() {
+		t.Error(finding)
+	}
+}
+
+// Whoever makes an overlay chooses where data is, and what else there is.
+func TestComponentsGoTogether(t *testing.T) {
+	held := files(t)
+	more := []string{"sharded-training", "mutual-tls", "monitoring"}
+	for _, database := range []string{"sqlite", "postgres"} {
+		for _, models := range []string{"model-claim"} {
+			for chosen := range 1 << len(more) {
+				var components []string
+				for i, name := range more {
+					if chosen&(1<<i) != 0 {
+						components = append(components, name)
+					}
+					if i == 0 { // what has pods of its own comes before what all pods get
+						components = append(components, database, models)
+					}
+				}
+				t.Run(strings.Join(components, "+"), func(t *testing.T) {
+					text, err := overlay(held, components...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					check(t, text)
+				})
+			}
+		}
+	}
+}
