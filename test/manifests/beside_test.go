@@ -17,7 +17,7 @@ import (
 // production is what these files are for.
 func production(t *testing.T) *manifests {
 	t.Helper()
-	text, err := build(files(t), "overlays/production")
+	text, err := build(files(t), deployed+"/overlays/production")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (m *manifests) remove(o object) {
 // the other.
 func TestWhatIsBrokenIsFound(t *testing.T) {
 	held := files(t)
-	text, err := build(held, "overlays/production")
+	text, err := build(held, deployed+"/overlays/production")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,7 @@ func TestWhatIsBrokenIsFound(t *testing.T) {
 		spoil func(*manifests)
 		want  string
 	}{
+		{"a service is missing", func(m *manifests) { m.remove(m.deployment("catalog")) }, "catalog is not deployed"},
 		{"runs as root", func(m *manifests) { m.deployment("catalog").Spec.Template.Spec.SecurityContext.RunAsNonRoot = nil }, "runAsNonRoot"},
 		{"keeps capabilities", func(m *manifests) { m.container("catalog").SecurityContext.Capabilities = nil }, "unrestricted capabilities"},
 		{"no seccomp profile", func(m *manifests) { m.deployment("readers").Spec.Template.Spec.SecurityContext.SeccompProfile = nil }, "seccomp"},
@@ -193,7 +194,7 @@ func TestWhatIsBrokenIsFound(t *testing.T) {
 
 // Kubernetes ignores fields that it does not know, and refuses types.
 func TestOnlyKnownFieldsAreDecoded(t *testing.T) {
-	text, err := build(files(t), "overlays/production")
+	text, err := build(files(t), deployed+"/overlays/production")
 	if err != nil {
 		t.Fatal(err)
 	}

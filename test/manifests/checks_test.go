@@ -26,7 +26,7 @@ import (
 
 // checks are what has to hold of every overlay. Each returns what does not.
 var checks = []func(*manifests) []string{
-	restricted, images, resources, probes, shutdown, ports, storage,
+	complete, restricted, images, resources, probes, shutdown, ports, storage,
 	services, references, spread, disruption, autoscaling, jobs, network,
 }
 
@@ -47,6 +47,22 @@ func (m *manifests) each(ask func(workload, *corev1.Container) []string) []strin
 			for _, finding := range ask(w, c) {
 				found = append(found, fmt.Sprintf("%s, container %s: %s", w.title, c.Name, finding))
 			}
+		}
+	}
+	return found
+}
+
+// complete is an overlay with all programs; octavo is all of them in one, and the
+// operator's commands.
+func complete(m *manifests) (found []string) {
+	run := map[string]bool{"octavo": true}
+	m.each(func(_ workload, c *corev1.Container) []string {
+		run[program(c)] = true
+		return nil
+	})
+	for _, name := range programs {
+		if !run[name] {
+			found = append(found, name+" is not deployed")
 		}
 	}
 	return found

@@ -29,14 +29,24 @@ const (
 	root = "../.."
 	// deployed is where all of it is, from the root.
 	deployed = "deploy/kubernetes"
+	// onCluster is production as the test on a real cluster applies it.
+	onCluster = "test/kubernetes/overlay"
 )
 
-// files is deploy as it is on disk, held in memory so that overlays can be made
+// files is what there is of manifests, held in memory so that overlays can be made
 // beside those that are there.
 func files(t *testing.T) filesys.FileSystem {
 	t.Helper()
 	held := filesys.MakeFsInMemory()
-	err := filepath.WalkDir(filepath.Join(root, "deploy"), func(path string, entry fs.DirEntry, err error) error {
+	for _, folder := range []string{"deploy", onCluster} {
+		hold(t, held, folder)
+	}
+	return held
+}
+
+func hold(t *testing.T, held filesys.FileSystem, folder string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -53,7 +63,6 @@ func files(t *testing.T) filesys.FileSystem {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return held
 }
 
 // entries are the folders in one of deploy/kubernetes.
@@ -67,9 +76,9 @@ func entries(t *testing.T, held filesys.FileSystem, folder string) []string {
 	return names
 }
 
-// build is what 'kubectl kustomize' prints for a folder of deploy/kubernetes.
+// build is what 'kubectl kustomize' prints for a folder.
 func build(held filesys.FileSystem, folder string) ([]byte, error) {
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(held, filepath.Join(deployed, folder))
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(held, folder)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", folder, err)
 	}
@@ -79,17 +88,20 @@ func build(held filesys.FileSystem, folder string) ([]byte, error) {
 // overlay makes an overlay of components beside those that are there, and
 // builds it.
 func overlay(held filesys.FileSystem, components ...string) ([]byte, error) {
-	folder := filepath.Join("overlays", strings.Join(components, "-"))
+	folder := filepath.Join(deployed, "overlays", strings.Join(components, "-"))
 	var text strings.Builder
 	text.WriteString("namespace: octavo\nresources: [../../base]\ncomponents:\n")
 	for _, name := range components {
 		fmt.Fprintf(&text, "- ../../components/%s\n", name)
 	}
+	if slices.Contains(components, "bucket") {
+		text.WriteString("configMapGenerator:\n- {name: octavo, behavior: merge, literals: [\"OCTAVO_MODELS=s3://octavo/models\"]}\n")
+	}
 	text.WriteString("images:\n")
 	for _, name := range programs {
 		fmt.Fprintf(&text, "- {name: %s, newName: registry.example.com/%[1]s, newTag: v1}\n", image(name))
 	}
-	if err := held.WriteFile(filepath.Join(deployed, folder, "kustomization.yaml"), []byte(text.String())); err != nil {
+	if err := held.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text.String())); err != nil {
 		return nil, err
 	}
 	return build(held, folder)

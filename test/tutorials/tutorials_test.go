@@ -24,8 +24,9 @@ import (
 
 const (
 	root = "../.."
-	// ownLines is how much a new service may take. Package clauses and imports,
-	// which editors write, do not count, nor do contracts and tests.
+	// ownLines is how much code a new service may take. Package clauses and
+	// imports, which editors write, do not count, nor do contracts, tests and
+	// manifests.
 	ownLines = 60
 	// patience covers the first start, with import and training, on a busy machine.
 	patience = 2 * time.Minute
@@ -46,7 +47,7 @@ func TestAddAService(t *testing.T) {
 		"OCTAVO_HTTP_ADDR=127.0.0.1:0", "OCTAVO_RECOMMENDATIONS_ADDR=127.0.0.1:0", "OCTAVO_CATALOG_ADDR=127.0.0.1:0",
 		"OCTAVO_READERS_ADDR=127.0.0.1:0", "OCTAVO_CHALLENGES_ADDR=127.0.0.1:0",
 	)}
-	own, answers, programs := 0, 0, 0
+	own, answers, programs, manifests := 0, 0, 0, 0
 	var at struct{ Challenges, Readers, Admin string }
 	for _, b := range blocks(t, string(text)) {
 		switch {
@@ -70,9 +71,15 @@ func TestAddAService(t *testing.T) {
 			answers++
 			s.checkProgress(t, s.run(t, b.text))
 			s.call = b.text
+		case strings.Contains(b.text, "test/manifests"):
+			manifests++
+			s.run(t, b.text) // says so when the service is not deployed
 		default:
 			s.run(t, b.text)
 		}
+	}
+	if manifests != 1 {
+		t.Errorf("the tutorial checks its manifests %d times", manifests)
 	}
 	if answers == 0 || programs != 2 {
 		t.Fatalf("the tutorial starts %d programs and asks %d times", programs, answers)
@@ -215,7 +222,7 @@ func edit(t *testing.T, path string, b block) int {
 			switch line[0] {
 			case '+':
 				after.WriteString(line[1:])
-				if !strings.HasSuffix(path, "_test.go") && !strings.HasPrefix(strings.TrimSpace(line[1:]), `"github.com/`) {
+				if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !strings.HasPrefix(strings.TrimSpace(line[1:]), `"github.com/`) {
 					added++
 				}
 			case '-':
