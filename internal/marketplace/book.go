@@ -13,6 +13,7 @@ import (
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	"github.com/octavo-books/octavo/internal/marketplace/session"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
 
@@ -132,6 +133,9 @@ func (s *shop) saw(v *visit, book int32) {
 	response, err := s.Readers.RecordInteractions(ctx, &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{
 		{Id: rand.Text(), ReaderId: v.session.Reader, BookId: book, Kind: kind},
 	}})
+	if err != nil && v.gone(err) {
+		return
+	}
 	if err != nil {
 		v.missing("readers", err)
 		v.session.Recent = v.session.Recent[:len(v.session.Recent)-1]
@@ -198,7 +202,7 @@ func (s *shop) record(v *visit, kind readersv1.InteractionKind, value float32) e
 	})
 	response, err := s.Readers.RecordInteractions(ctx, &readersv1.RecordInteractionsRequest{Interactions: interactions})
 	if err != nil {
-		return notSaved(err)
+		return v.notSaved(err)
 	}
 	v.session.Changed(response.GetPosition(), time.Now())
 	return v.redirect("/book/" + strconv.Itoa(int(book)))
@@ -225,7 +229,7 @@ func (s *shop) mustExist(v *visit, book int32) error {
 func (s *shop) become(ctx context.Context, v *visit) ([]*readersv1.Interaction, error) {
 	created, err := s.Readers.CreateReader(ctx, &readersv1.CreateReaderRequest{})
 	if err != nil {
-		return nil, notSaved(err)
+		return nil, v.notSaved(err)
 	}
 	v.session.Reader = created.GetReader().GetId()
 	v.session.Origin = uint8(created.GetReader().GetOrigin())
@@ -238,8 +242,22 @@ func (s *shop) become(ctx context.Context, v *visit) ([]*readersv1.Interaction, 
 	return views, nil
 }
 
+// gone makes the visit that of nobody when an error says that its own reader
+// does not exist any more: it was erased, or has become part of an account by a
+// sign-in whose answer was lost.
+func (v *visit) gone(err error) bool {
+	if fault.KindOf(err) != fault.NotFound || v.account != nil || !own(v.session) {
+		return false
+	}
+	v.session = session.Session{Recent: v.session.Recent}
+	return true
+}
+
 // notSaved says what became of a click that failed.
-func notSaved(err error) error {
+func (v *visit) notSaved(err error) error {
+	if v.gone(err) {
+		return fault.Wrap(fault.NotFound, err, "The shelves of this visit are not here any more: they were erased, or are those of your account since you signed in. Nothing was saved. Sign in, or go back and try again to begin anew.")
+	}
 	switch kind := fault.KindOf(err); kind {
 	case fault.NotFound:
 		return fault.Wrap(kind, err, "The reader you read as does not exist any more, so nothing was saved. Choose another one under “Choose a reader”.")

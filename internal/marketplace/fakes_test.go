@@ -224,6 +224,7 @@ type fakeReaders struct {
 	readers []*readersv1.Reader
 	log     []*readersv1.Interaction
 	ids     map[string]bool
+	gone    int32 // an id that is not there any more
 }
 
 func (f *fakeReaders) interactions() []*readersv1.Interaction {
@@ -237,6 +238,14 @@ func (f *fakeReaders) newest() int32 {
 	f.data.Lock()
 	defer f.data.Unlock()
 	return f.readers[len(f.readers)-1].GetId()
+}
+
+// forget takes away the reader made last, as if erased, and never gives the id
+// again.
+func (f *fakeReaders) forget() {
+	f.data.Lock()
+	defer f.data.Unlock()
+	f.gone = f.readers[len(f.readers)-1].GetId()
 }
 
 func (f *fakeReaders) CreateReader(ctx context.Context, _ *readersv1.CreateReaderRequest) (*readersv1.CreateReaderResponse, error) {
@@ -297,7 +306,7 @@ func (f *fakeReaders) RecordInteractions(ctx context.Context, r *readersv1.Recor
 	defer f.data.Unlock()
 	recorded := int32(0)
 	for _, i := range r.GetInteractions() {
-		if int(i.GetReaderId()) > len(f.readers) {
+		if int(i.GetReaderId()) > len(f.readers) || i.GetReaderId() == f.gone {
 			return nil, fault.New(fault.NotFound, "no reader %d", i.GetReaderId())
 		}
 		if i.GetId() != "" && f.ids[i.GetId()] {

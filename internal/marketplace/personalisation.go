@@ -53,7 +53,7 @@ func (s *shop) personalise(v *visit) error {
 	}
 	changed, err := s.Readers.SetPersonalisation(ctx, &readersv1.SetPersonalisationRequest{ReaderId: v.session.Reader, Paused: choice == "pause"})
 	if err != nil {
-		return notSaved(err)
+		return v.notSaved(err)
 	}
 	v.session.Changed(changed.GetPosition(), time.Now())
 	return v.redirect(back)

@@ -105,7 +105,7 @@ func (s *shop) choose(v *visit) error {
 		if len(views) > 0 {
 			response, err := s.Readers.RecordInteractions(ctx, &readersv1.RecordInteractionsRequest{Interactions: views})
 			if err != nil {
-				return notSaved(err)
+				return v.notSaved(err)
 			}
 			v.session.Changed(response.GetPosition(), time.Now())
 		}

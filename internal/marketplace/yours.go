@@ -59,7 +59,7 @@ func (s *shop) erase(v *visit) error {
 	_, err := s.Readers.EraseReader(ctx, &readersv1.EraseReaderRequest{ReaderId: v.session.Reader})
 	// Somebody who is not there any more has been erased before.
 	if err != nil && fault.KindOf(err) != fault.NotFound {
-		return notSaved(err)
+		return v.notSaved(err)
 	}
 	v.leave()
 	page := view.Yours{Erased: true}

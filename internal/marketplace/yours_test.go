@@ -95,6 +95,31 @@ func TestAnExportThatBreaksOffIsSeenToBe(t *testing.T) {
 	}
 }
 
+// A visitor whose reader is gone, by an erasure elsewhere or a sign-in whose
+// answer was lost, is told so once and begins anew.
+func TestAVisitorWhoseReaderIsGoneBeginsAnew(t *testing.T) {
+	for name, use := range map[string]func(*browser){
+		"rates a book": func(b *browser) {
+			status, body, _ := b.post("/book/2/rate", url.Values{"rating": {"4"}})
+			if status != http.StatusNotFound || !strings.Contains(text(body), "are not here any more") {
+				t.Errorf("%d\n%s", status, text(body))
+			}
+		},
+		"opens a book": func(b *browser) { b.get("/book/2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			services := library()
+			b := open(t, services.config(t))
+			b.send("/book/1/rate", "rating", "4")
+			services.readers.forget()
+			use(b)
+			wants(t, b.get("/me/data"), "Nothing is kept about you yet")
+			b.send("/book/3/rate", "rating", "4")
+			wants(t, b.get("/me"), "You rated it 4 of 5")
+		})
+	}
+}
+
 func TestErasingNeedsTheWordAndAReaderOfOnesOwn(t *testing.T) {
 	services := library()
 	b := open(t, services.config(t))
