@@ -80,7 +80,7 @@ func importDemo(ctx context.Context, app *chassis.App, folder *dataFolder, clien
 // haveModel reports whether the service answers from a model, or will: one that
 // was published is given time to be taken up.
 func haveModel(ctx context.Context, place models.Place, client recommendationsv1.RecommendationsServiceClient) (bool, error) {
-	store, err := place.Open(nil)
+	store, _, err := place.Open(nil)
 	if err != nil {
 		return false, err
 	}

@@ -43,7 +43,7 @@ type modelsListCommand struct {
 }
 
 func (c *modelsListCommand) Run(ctx context.Context) error {
-	store, err := c.place(c.DataDir).Open(nil)
+	store, _, err := c.place(c.DataDir).Open(nil)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ type modelsRollbackCommand struct {
 }
 
 func (c *modelsRollbackCommand) Run(ctx context.Context) error {
-	store, err := c.place(c.DataDir).Open(nil)
+	store, _, err := c.place(c.DataDir).Open(nil)
 	if err != nil {
 		return err
 	}

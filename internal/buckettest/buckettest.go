@@ -10,6 +10,7 @@
 package buckettest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -57,11 +58,11 @@ type Server struct {
 }
 
 var program = sync.OnceValues(func() (string, error) {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/octavo-books/octavo").Output()
+	root, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/octavo-books/octavo").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the repository: %w", err)
 	}
-	cmd := exec.Command("go", "tool", "-modfile=tools/s3.mod", "-n", "versitygw")
+	cmd := exec.CommandContext(context.Background(), "go", "tool", "-modfile=tools/s3.mod", "-n", "versitygw")
 	cmd.Dir = strings.TrimSpace(string(root))
 	cmd.Stderr = os.Stderr
 	path, err := cmd.Output()
@@ -111,7 +112,7 @@ func (s *Server) Up() {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	s.cmd = exec.Command("/bin/sh", "-c", guarded, "s3", s.program,
+	s.cmd = exec.CommandContext(context.Background(), "/bin/sh", "-c", guarded, "s3", s.program,
 		"--access", AccessKeyID, "--secret", SecretAccessKey, "--port", s.address, "--health", "/health", "--keep-alive", "--quiet",
 		"posix", filepath.Join(s.folder, "objects"))
 	s.cmd.Stdout, s.cmd.Stderr = log, log
@@ -123,11 +124,8 @@ func (s *Server) Up() {
 		s.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(startTimeout); ; <-time.After(20 * time.Millisecond) {
-		if response, err := http.Get(s.Endpoint + "/health"); err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				break
-			}
+		if s.answers() {
+			break
 		}
 		if time.Now().After(deadline) {
 			text, _ := os.ReadFile(s.log)
@@ -135,6 +133,19 @@ func (s *Server) Up() {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+func (s *Server) answers() bool {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.Endpoint+"/health", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 // Kill ends the server at once, whatever it is doing.

@@ -254,9 +254,9 @@ func (b *Bucket) List(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list models: %w", err)
 	}
 	var names []string
-	for _, o := range all {
-		if numberOf(o.Name) > 0 {
-			names = append(names, o.Name)
+	for name := range all {
+		if numberOf(name) > 0 {
+			names = append(names, name)
 		}
 	}
 	sortByNumber(names)

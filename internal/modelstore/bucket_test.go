@@ -7,7 +7,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"log"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -20,6 +21,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/buckettest"
@@ -65,7 +68,7 @@ func stand(t *testing.T, server *buckettest.Server, secure bool) *between {
 		}
 		pass.ServeHTTP(w, r)
 	}))
-	b.Config.ErrorLog = log.New(io.Discard, "", 0)
+	b.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	if secure {
 		b.StartTLS()
 	} else {
@@ -180,7 +183,8 @@ func TestWhatGoesWrongOnTheWay(t *testing.T) {
 			place := strings.ReplaceAll(name, " ", "-")
 			author := server.Open(t, place)
 			config := server.Config(t, place)
-			config.Endpoint, config.Stall = proxy.URL, 200*time.Millisecond
+			registry := prometheus.NewPedanticRegistry()
+			config.Endpoint, config.Stall, config.Metrics = proxy.URL, 200*time.Millisecond, registry
 			reader, err := modelstore.OpenBucket(config)
 			if err != nil {
 				t.Fatal(err)
@@ -203,8 +207,26 @@ func TestWhatGoesWrongOnTheWay(t *testing.T) {
 			if name, content := storetest.Current(t, reader); name != next || content != big {
 				t.Errorf("afterwards current is %s with %d bytes, want %s", name, len(content), next)
 			}
+			want := map[string]float64{"octavo_model_downloads_total": 2, "octavo_model_download_bytes_total": float64(len("old") + len(big)), "octavo_model_bucket_failures_total": 1}
+			if got := counted(t, registry); !maps.Equal(got, want) {
+				t.Errorf("counted %v, want %v", got, want)
+			}
 		})
 	}
+}
+
+// counted is what the counters of a registry say.
+func counted(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, f := range families {
+		values[f.GetName()] = f.GetMetric()[0].GetCounter().GetValue()
+	}
+	return values
 }
 
 // onlyWhole checks that all files of a cache have one of the contents given.
@@ -225,7 +247,7 @@ func onlyWhole(t *testing.T, cache string, contents ...string) {
 	}
 }
 
-// TestTheServerIsSlowToGetBetter: what passes is tried again within one request.
+// TestWhatPassesIsTriedAgain, within one request.
 func TestWhatPassesIsTriedAgain(t *testing.T) {
 	server := buckettest.Start(t)
 	for name, misbehave := range map[string]func(w http.ResponseWriter, r *http.Request, pass http.Handler){

@@ -382,16 +382,16 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// list gives the objects whose names begin with prefix.
-func (o *objects) list(ctx context.Context, prefix string) ([]Object, error) {
+// list says when each object was put whose name begins with prefix.
+func (o *objects) list(ctx context.Context, prefix string) (map[string]time.Time, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var all []Object
+	all := map[string]time.Time{}
 	for info := range o.client.ListObjectsIter(ctx, o.bucket, minio.ListObjectsOptions{Prefix: o.prefix + prefix, Recursive: true}) {
 		if info.Err != nil {
 			return nil, fmt.Errorf("list %s: %w", o.where(prefix), o.explain(info.Err))
 		}
-		all = append(all, Object{Name: strings.TrimPrefix(info.Key, o.prefix), Modified: info.LastModified})
+		all[strings.TrimPrefix(info.Key, o.prefix)] = info.LastModified
 	}
 	return all, nil
 }

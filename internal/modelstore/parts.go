@@ -13,13 +13,7 @@ import (
 	"github.com/octavo-books/octavo/fault"
 )
 
-// Object is one of the parts that machines leave for one another.
-type Object struct {
-	Name     string // with slashes
-	Modified time.Time
-}
-
-// DirParts is parts in a folder that all machines share.
+// DirParts is parts in a folder that all machines share. Their names have slashes.
 type DirParts struct{ path string }
 
 // Parts are beside the models.
@@ -101,9 +95,9 @@ func (p *DirParts) Get(_ context.Context, name string, read func(path string) er
 	return read(path)
 }
 
-// List gives all objects.
-func (p *DirParts) List(context.Context) ([]Object, error) {
-	var all []Object
+// List says when each object was put, by its name.
+func (p *DirParts) List(context.Context) (map[string]time.Time, error) {
+	all := map[string]time.Time{}
 	err := filepath.WalkDir(p.path, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -116,11 +110,14 @@ func (p *DirParts) List(context.Context) ([]Object, error) {
 			return nil
 		}
 		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
-			return nil // removed since
+			return err
 		}
 		name, err := filepath.Rel(p.path, path)
-		all = append(all, Object{Name: filepath.ToSlash(name), Modified: info.ModTime()})
+		all[filepath.ToSlash(name)] = info.ModTime()
 		return err
 	})
 	if err != nil {
@@ -132,15 +129,16 @@ func (p *DirParts) List(context.Context) ([]Object, error) {
 // Remove removes an object; one that is not there is no error.
 func (p *DirParts) Remove(_ context.Context, name string) error {
 	path := filepath.Join(p.path, filepath.FromSlash(name))
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
 	for folder := filepath.Dir(path); strings.HasPrefix(folder, p.path+string(filepath.Separator)); folder = filepath.Dir(folder) {
 		if os.Remove(folder) != nil { // there is more in it
 			break
 		}
 	}
-	return nil
+	return err
 }
 
 // Where names an object for a person.
@@ -186,8 +184,10 @@ func (p *BucketParts) Get(ctx context.Context, name string, read func(path strin
 	})
 }
 
-// List gives all objects.
-func (p *BucketParts) List(ctx context.Context) ([]Object, error) { return p.objects.list(ctx, "") }
+// List is that of DirParts.
+func (p *BucketParts) List(ctx context.Context) (map[string]time.Time, error) {
+	return p.objects.list(ctx, "")
+}
 
 // Remove removes an object; one that is not there is no error.
 func (p *BucketParts) Remove(ctx context.Context, name string) error {

@@ -91,6 +91,7 @@ type world struct {
 	readers    *feedtest.Readers
 	modelsPath string
 	models     *modelstore.Dir
+	store      recommendations.Models // models, unless the test has another one
 	logged     *lines
 	registry   *prometheus.Registry
 
@@ -139,8 +140,11 @@ func newWorld(t *testing.T) *world {
 // start runs the service until the test ends.
 func (w *world) start() {
 	w.t.Helper()
+	if w.store == nil {
+		w.store = w.models
+	}
 	w.server = recommendations.New(recommendations.Config{
-		Catalog: w.catalogClient, Readers: w.readersClient, Models: w.models,
+		Catalog: w.catalogClient, Readers: w.readersClient, Models: w.store,
 		Log:        slog.New(slog.NewTextHandler(w.logged, nil)),
 		Metrics:    w.registry,
 		ModelsPoll: 5 * time.Millisecond,
@@ -1035,4 +1039,38 @@ func TestMetrics(t *testing.T) {
 	})
 	w.readers.Up()
 	w.eventually("the feed has caught up", func() bool { return w.measured()["octavo_feed_behind_seconds log"] == 0 })
+}
+
+// away is a store that cannot be asked, and knows what was current last.
+type away struct {
+	*modelstore.Dir
+	gone atomic.Bool
+}
+
+func (a *away) Current(ctx context.Context) (name, path string, err error) {
+	if a.gone.Load() {
+		return "", "", fault.New(fault.Unavailable, "the bucket is away")
+	}
+	return a.Dir.Current(ctx)
+}
+
+// TestItStartsFromTheLastModelWhenTheStoreIsAway, and takes up the next one when
+// the store is back.
+func TestItStartsFromTheLastModelWhenTheStoreIsAway(t *testing.T) {
+	w := newWorld(t)
+	w.catalog.Put(testBooks()...)
+	w.readers.Record(testLog()...)
+	w.train()
+	store := &away{Dir: w.models}
+	store.gone.Store(true)
+	w.store = store
+	w.start()
+	w.eventually("the last model in use", func() bool { return w.model().GetModelVersion() != "" })
+	if !strings.Contains(w.logged.String(), "the bucket is away") {
+		t.Errorf("nothing of it in the log:\n%s", w.logged)
+	}
+	w.readers.Record(did(1, 1, readersv1.InteractionKind_INTERACTION_KIND_FINISHED))
+	next := w.train()
+	store.gone.Store(false)
+	w.eventually("the next model in use", func() bool { return w.model().GetModelVersion() == next })
 }

@@ -2,12 +2,12 @@ package trainer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,16 +16,46 @@ import (
 	"github.com/octavo-books/octavo/internal/recommender"
 )
 
-// The folder of parts has a folder for each position of the log and dataset,
-// named after both, and a file that holds the position which the parts that are
-// being made have agreed upon: that of the log's end when the first of them
-// began. So parts of different data never come together.
-const positionFile = "position"
+// What is kept of a run is in a folder with its name: the position of the log
+// that its parts have agreed upon, which is that of the log's end when the first
+// of them began; a folder of parts for each position, dataset, seed and
+// parameters, named after them, so that parts of different data never come
+// together; and, of a run with a name, what came of it.
+const (
+	positionObject = "position"
+	outcomeObject  = "outcome"
+	unnamedRun     = "unnamed"
+	// runsKept is how long what is left of other runs is kept.
+	runsKept = 7 * 24 * time.Hour
+)
+
+// Parts is where the parts of a model wait for one another. All machines of a
+// training share it.
+type Parts interface {
+	// Create makes an object unless there is one of that name: it reports false
+	// then. Of several at a time, one makes it.
+	Create(ctx context.Context, name string, content []byte) (bool, error)
+	// Put keeps the file that write makes, in place of what was there.
+	Put(ctx context.Context, name string, write func(path string) error) error
+	// Get lets read have the path of an object's file for as long as it runs. It is
+	// NotFound when there is none.
+	Get(ctx context.Context, name string, read func(path string) error) error
+	// List says when each object was put, by its name.
+	List(ctx context.Context) (map[string]time.Time, error)
+	Remove(ctx context.Context, name string) error
+	// Where names an object for a person.
+	Where(name string) string
+}
 
 // Shard does what part index of count has to do for the model that Run would
-// make, and leaves it in the folder of parts. All parts must be made of the same
-// log up to the same position, the same books, parameters and seed; Merge
-// refuses others. A part made again replaces the one before.
+// make, and keeps it among the parts, unless it is there already. Whoever finds
+// that all parts are there merges them, checks and publishes the model as Run
+// does, and removes the parts: the result has its name then, and otherwise says
+// which parts are missing. However many attempts there are at a part, also at
+// the same time, and wherever one of them ends, the model is published once.
+//
+// Parts belong together that are of the same run. Of a run with a name, Shard
+// makes one model: after that it does no more than say what came of it.
 func Shard(ctx context.Context, c Config, index, count int) (Result, error) {
 	j := begin(c)
 	err := j.shard(ctx, index, count)
@@ -33,6 +63,9 @@ func Shard(ctx context.Context, c Config, index, count int) (Result, error) {
 }
 
 func (j *job) shard(ctx context.Context, index, count int) error {
+	if over, err := j.over(ctx); over || err != nil {
+		return err
+	}
 	parameters, err := j.parameters(ctx)
 	if err != nil {
 		return err
@@ -45,125 +78,140 @@ func (j *job) shard(ctx context.Context, index, count int) error {
 	if err != nil {
 		return err
 	}
-	part, err := recommender.TrainPart(ctx, d, j.options(position, parameters), index, count)
-	if err != nil {
+	s := &sharing{job: j, data: d, options: j.options(position, parameters), count: count}
+	s.folder = j.in(fmt.Sprintf("%d-%s", position, s.key()))
+	if err := s.ensure(ctx, index); err != nil {
 		if errors.Is(err, recommender.ErrNoData) {
-			err = errors.Join(explain(d, err), j.disagree(position)) // there may be more to learn from the next time
-			return err
+			return errors.Join(err, j.disagree(ctx, position)) // there may be more to learn from the next time
 		}
-		return explain(d, err)
-	}
-	j.watch.enter(StageSave)
-	info := part.Info()
-	folder := filepath.Join(j.Parts, fmt.Sprintf("%d-%.12s", position, info.Digest))
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("make the folder of parts: %w", err)
-	}
-	if err := part.Save(filepath.Join(folder, partName(index, count))); err != nil {
 		return err
 	}
-	j.result.Parameters, j.result.Metrics = info.Parameters, info.Metrics
-	j.Log.Info("part saved", "part", index, "of", count, "folder", folder, "position", position)
+	return s.finish(ctx)
+}
+
+// sharing is the parts of one model.
+type sharing struct {
+	*job
+	data    *recommender.Dataset
+	options recommender.Options
+	folder  string
+	count   int
+}
+
+// key stands for all that parts of one model have in common.
+func (s *sharing) key() string {
+	chosen := "chosen"
+	if p := s.options.Parameters; p != nil {
+		given, err := json.Marshal(p.Map())
+		if err != nil {
+			panic(err) // numbers by name can be written
+		}
+		chosen = string(given)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", s.data.Digest(), s.options.Seed, chosen))
+	return hex.EncodeToString(sum[:6])
+}
+
+func (s *sharing) object(index int) string {
+	return fmt.Sprintf("%s/part-%d-of-%d.safetensors", s.folder, index, s.count)
+}
+
+// ensure makes a part unless it is there, whole.
+func (s *sharing) ensure(ctx context.Context, index int) error {
+	part, err := s.open(ctx, index)
+	switch {
+	case err == nil:
+		s.tell(part.Info())
+		s.Log.Info("the part is there already", "part", index, "of", s.count, "at", s.Parts.Where(s.object(index)))
+		return part.Close()
+	case fault.KindOf(err) == fault.NotFound:
+	case errors.Is(err, errNoPart):
+		s.Log.Warn("a part is damaged and is made again", "part", index, "of", s.count, "error", err)
+	default:
+		return err
+	}
+	made, err := recommender.TrainPart(ctx, s.data, s.options, index, s.count)
+	if err != nil {
+		return explain(s.data, err)
+	}
+	s.watch.enter(StageSave)
+	if err := s.Parts.Put(ctx, s.object(index), made.Save); err != nil {
+		return fmt.Errorf("keep the part: %w", err)
+	}
+	s.tell(made.Info())
+	s.Log.Info("part saved", "part", index, "of", s.count, "at", s.Parts.Where(s.object(index)))
 	return nil
 }
 
-// agree returns the position up to which all parts read the log.
-func (j *job) agree(ctx context.Context) (int64, error) {
-	if j.Position > 0 {
-		return j.Position, nil
-	}
-	if position, err := j.agreed(); position > 0 || err != nil {
-		return position, err
-	}
-	end, err := head(ctx, j.Config)
-	if end == 0 || err != nil {
-		return 0, err
-	}
-	if err := os.MkdirAll(j.Parts, 0o755); err != nil {
-		return 0, err
-	}
-	proposal, err := os.CreateTemp(j.Parts, "."+positionFile+".*")
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(proposal.Name())
-	if _, err := fmt.Fprintln(proposal, end); err != nil {
-		return 0, errors.Join(err, proposal.Close())
-	}
-	if err := errors.Join(proposal.Sync(), proposal.Close()); err != nil {
-		return 0, err
-	}
-	// A link is made whole or not at all, and for one of several alone.
-	if err := os.Link(proposal.Name(), filepath.Join(j.Parts, positionFile)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return 0, err
-	}
-	return j.agreed()
+func (s *sharing) tell(info recommender.PartInfo) {
+	s.result.Parameters, s.result.Metrics = info.Parameters, info.Metrics
 }
 
-// agreed is the position that parts have agreed upon, 0 when they have not.
-func (j *job) agreed() (int64, error) {
-	path := filepath.Join(j.Parts, positionFile)
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	position, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
-	if err != nil || position <= 0 {
-		return 0, fault.New(fault.Conflict, "%s holds %.40q, which is no position: remove it", path, content)
-	}
-	return position, nil
+// errNoPart is in the error of open for a file that is no part.
+var errNoPart = errors.New("it is no part that can be used")
+
+func (s *sharing) open(ctx context.Context, index int) (*recommender.Part, error) {
+	var part *recommender.Part
+	err := s.Parts.Get(ctx, s.object(index), func(path string) (err error) {
+		if part, err = recommender.OpenPart(path); err != nil {
+			return fmt.Errorf("%w: %w", errNoPart, err)
+		}
+		return nil
+	})
+	return part, err
 }
 
-// disagree ends the agreement on a position.
-func (j *job) disagree(position int64) error {
-	if agreed, err := j.agreed(); err != nil || agreed != position {
+// finish makes the model of all parts when they are there.
+func (s *sharing) finish(ctx context.Context) error {
+	missing, err := s.missing(ctx)
+	if err != nil {
 		return err
 	}
-	err := os.Remove(filepath.Join(j.Parts, positionFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if len(missing) > 0 {
+		if over, err := s.over(ctx); over || err != nil {
+			return errors.Join(err, s.clear(ctx)) // another attempt was quicker
+		}
+		s.result.Missing = missing
+		s.Log.Info("the last part to be made merges all", "missing", missing, "of", s.count)
 		return nil
 	}
-	return err
-}
-
-// Merge makes a model of the parts in the folder of parts, checks and publishes
-// it as Run does, and removes the parts. Parts that are not all there, are
-// damaged or do not belong together are a Conflict, and are left.
-func Merge(ctx context.Context, c Config) (Result, error) {
-	j := begin(c)
-	err := j.merge(ctx)
-	return j.end(), err
-}
-
-func (j *job) merge(ctx context.Context) error {
-	position := j.Position
-	if position == 0 {
-		var err error
-		if position, err = j.agreed(); err != nil {
-			return err
-		}
-	}
-	set, err := j.find(position)
-	if err != nil {
+	model, err := s.join(ctx)
+	if fault.KindOf(err) == fault.NotFound {
+		s.Log.Info("another machine has merged the parts")
+		_, err := s.over(ctx)
 		return err
 	}
-	model, err := j.join(set)
 	if err != nil {
-		return fault.Wrap(fault.Conflict, err, "the parts in %s make no model; make those that are wrong again", set.folder)
+		return fmt.Errorf("merge the parts in %s: %w", s.Parts.Where(s.folder), err)
 	}
-	err = j.publish(ctx, model)
-	if err != nil && j.result.Name == "" && fault.KindOf(err) != fault.Conflict {
-		return err // a store that failed may not fail the next time
+	err = s.publish(ctx, model, s.Models.PublishOnce)
+	switch {
+	case s.result.Name != "":
+		return errors.Join(err, s.settle(ctx, "published "+s.result.Name))
+	case fault.KindOf(err) == fault.Conflict:
+		return errors.Join(err, s.settle(ctx, "refused "+err.Error()))
 	}
-	return errors.Join(err, j.clear(position))
+	return err // what failed for a moment may not fail the next time: the parts stay
 }
 
-// join merges the parts of a set.
-func (j *job) join(s partSet) (model *recommender.Model, err error) {
-	j.watch.enter(StageParts)
+// missing are the parts that are not there, increasing.
+func (s *sharing) missing(ctx context.Context) ([]int, error) {
+	all, err := s.Parts.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var missing []int
+	for i := range s.count {
+		if _, there := all[s.object(i)]; !there {
+			missing = append(missing, i)
+		}
+	}
+	return missing, nil
+}
+
+// join merges the parts. One that is damaged is made again.
+func (s *sharing) join(ctx context.Context) (model *recommender.Model, err error) {
+	s.watch.enter(StageParts)
 	parts := make([]*recommender.Part, 0, s.count)
 	defer func() {
 		for _, p := range parts {
@@ -171,99 +219,131 @@ func (j *job) join(s partSet) (model *recommender.Model, err error) {
 		}
 	}()
 	for i := range s.count {
-		p, err := recommender.OpenPart(filepath.Join(s.folder, partName(i, s.count)))
+		p, err := s.open(ctx, i)
+		if errors.Is(err, errNoPart) {
+			if err := s.ensure(ctx, i); err != nil {
+				return nil, err
+			}
+			p, err = s.open(ctx, i)
+		}
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, p)
 	}
-	j.watch.enter(StageMerge)
+	s.watch.enter(StageMerge)
 	return recommender.Merge(parts)
 }
 
-// partSet is the parts of one model.
-type partSet struct {
-	folder string
-	count  int
-	there  []int     // which, increasing
-	last   time.Time // when the last of them was written
+// settle says what came of the run, and removes its parts.
+func (s *sharing) settle(ctx context.Context, outcome string) error {
+	if s.Run == "" {
+		return errors.Join(s.clear(ctx), s.disagree(ctx, s.options.Position))
+	}
+	if _, err := s.Parts.Create(ctx, s.in(outcomeObject), []byte(outcome+"\n")); err != nil {
+		return fmt.Errorf("say what came of the run: %w", err)
+	}
+	return s.clear(ctx)
 }
 
-func partName(index, count int) string { return fmt.Sprintf("part-%d-of-%d.safetensors", index, count) }
-
-// find returns the set of parts of a position that is complete. Of several, of
-// which all but one are left from an attempt that went wrong, it is the last
-// written.
-func (j *job) find(position int64) (partSet, error) {
-	folders, err := filepath.Glob(filepath.Join(j.Parts, fmt.Sprintf("%d-*", position)))
-	if err != nil {
-		return partSet{}, err
-	}
-	var sets []partSet
-	for _, folder := range folders {
-		more, err := setsIn(folder)
-		if err != nil {
-			return partSet{}, fmt.Errorf("look for parts: %w", err)
-		}
-		sets = append(sets, more...)
-	}
-	slices.SortFunc(sets, func(a, b partSet) int { return b.last.Compare(a.last) })
-	var found []string
-	for _, s := range sets {
-		if len(s.there) == s.count {
-			return s, nil
-		}
-		found = append(found, fmt.Sprintf("%s has %v of 0 to %d", s.folder, s.there, s.count-1))
-	}
-	if len(found) == 0 {
-		return partSet{}, fault.New(fault.Conflict, "there are no parts to merge in %s", j.Parts)
-	}
-	return partSet{}, fault.New(fault.Conflict, "the parts are not all there: %s; make those that are missing, all of the same books", strings.Join(found, ", and "))
-}
-
-func setsIn(folder string) ([]partSet, error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, err
-	}
-	var sets []partSet
-	for _, entry := range entries {
-		var index, count int
-		if _, err := fmt.Sscanf(entry.Name(), "part-%d-of-%d.safetensors", &index, &count); err != nil || partName(index, count) != entry.Name() || index < 0 || index >= count {
-			continue
-		}
-		at := slices.IndexFunc(sets, func(s partSet) bool { return s.count == count })
-		if at < 0 {
-			at, sets = len(sets), append(sets, partSet{folder: folder, count: count})
-		}
-		s := &sets[at]
-		s.there = append(s.there, index)
-		if info, err := entry.Info(); err == nil && info.ModTime().After(s.last) {
-			s.last = info.ModTime()
-		}
-	}
-	for _, s := range sets {
-		slices.Sort(s.there)
-	}
-	return sets, nil
-}
-
-// clear removes the parts of a position and of those before it, and ends the
-// agreement on it.
-func (j *job) clear(position int64) error {
-	entries, err := os.ReadDir(j.Parts)
-	if err != nil {
-		return fmt.Errorf("remove the parts: %w", err)
-	}
-	err = j.disagree(position)
-	for _, entry := range entries {
-		at, _, _ := strings.Cut(entry.Name(), "-")
-		if p, wrong := strconv.ParseInt(at, 10, 64); wrong == nil && entry.IsDir() && p <= position {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(j.Parts, entry.Name())))
+// clear removes the parts of the run up to the position, and what is left of
+// other runs after some time.
+func (s *sharing) clear(ctx context.Context) error {
+	all, err := s.Parts.List(ctx)
+	for name, put := range all {
+		rest, own := strings.CutPrefix(name, s.in(""))
+		at, _, part := strings.Cut(rest, "-")
+		position, wrong := strconv.ParseInt(at, 10, 64)
+		old := time.Since(put) > runsKept
+		if own && part && wrong == nil && position <= s.options.Position || !own && old {
+			err = errors.Join(err, s.Parts.Remove(ctx, name))
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("remove the parts: %w", err)
 	}
 	return nil
+}
+
+// in is the name of an object of the run.
+func (j *job) in(name string) string {
+	if j.Run == "" {
+		return unnamedRun + "/" + name
+	}
+	return "run-" + j.Run + "/" + name
+}
+
+// small reads a small object, nil when there is none.
+func (j *job) small(ctx context.Context, name string) (content []byte, err error) {
+	err = j.Parts.Get(ctx, j.in(name), func(path string) (err error) {
+		content, err = os.ReadFile(path)
+		return err
+	})
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	return content, err
+}
+
+// over reports whether something came of a run with a name, and what: a model
+// that was refused is a Conflict.
+func (j *job) over(ctx context.Context) (bool, error) {
+	if j.Run == "" {
+		return false, nil
+	}
+	content, err := j.small(ctx, outcomeObject)
+	if content == nil || err != nil {
+		return false, err
+	}
+	outcome, about, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
+	if outcome != "published" {
+		return true, fault.New(fault.Conflict, "the run %s is over: %s", j.Run, about)
+	}
+	j.result.Name = about
+	j.Log.Info("the run is over", "run", j.Run, "model", about)
+	return true, nil
+}
+
+// agree returns the position up to which all parts read the log.
+func (j *job) agree(ctx context.Context) (int64, error) {
+	if j.Position > 0 {
+		return j.Position, nil
+	}
+	if position, err := j.agreed(ctx); position > 0 || err != nil {
+		return position, err
+	}
+	end, err := head(ctx, j.Config)
+	if end == 0 || err != nil {
+		return 0, err
+	}
+	if _, err := j.Parts.Create(ctx, j.in(positionObject), fmt.Appendln(nil, end)); err != nil {
+		return 0, err
+	}
+	return j.agreed(ctx)
+}
+
+// agreed is the position that parts have agreed upon, 0 when they have not.
+func (j *job) agreed(ctx context.Context) (int64, error) {
+	content, err := j.small(ctx, positionObject)
+	if content == nil || err != nil {
+		return 0, err
+	}
+	position, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+	if err != nil || position <= 0 {
+		return 0, fault.New(fault.Conflict, "%s holds %.40q, which is no position: remove it", j.Parts.Where(j.in(positionObject)), content)
+	}
+	return position, nil
+}
+
+// disagree ends the agreement on a position.
+func (j *job) disagree(ctx context.Context, position int64) error {
+	if agreed, err := j.agreed(ctx); err != nil || agreed != position {
+		return err
+	}
+	return j.Parts.Remove(ctx, j.in(positionObject))
+}
+
+// RunName reports whether a run may be called so.
+func RunName(name string) bool {
+	return len(name) <= 100 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }

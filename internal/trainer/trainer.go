@@ -44,6 +44,9 @@ const (
 // Models is where finished model files are kept.
 type Models interface {
 	Publish(ctx context.Context, write func(path string) error) (name string, err error)
+	// PublishOnce is Publish, but a model that is there already, byte for byte, is
+	// not added again.
+	PublishOnce(ctx context.Context, write func(path string) error) (name string, err error)
 	PublishRefreshed(ctx context.Context, write func(path string) error) (name string, err error)
 	Current(ctx context.Context) (name, path string, err error)
 }
@@ -63,14 +66,18 @@ type Config struct {
 	// Position is that of the log to read up to; 0 for its end, and for parts for
 	// what they have agreed upon.
 	Position int64
-	// Parts is the folder of the parts of models; see Shard.
-	Parts string
+	// Parts and Run are for Shard: where the parts of models are, and a name for
+	// the training that the part belongs to, unique among those of a week; empty
+	// for the one that is under way.
+	Parts Parts
+	Run   string
 }
 
 // Result is what a run made.
 type Result struct {
-	Name           string             // of the model in the store; empty for a part
-	Version        string             // of the model; empty for a part
+	Name           string             // of the model in the store; empty when there is none yet
+	Version        string             // of the model that was made here; empty for a part
+	Missing        []int              // the parts without which there is no model
 	Books          int                // of the model
 	Readers        int                // of the model
 	Interactions   int64              // read from the log
@@ -128,7 +135,7 @@ func (j *job) train(ctx context.Context) error {
 	if err != nil {
 		return explain(d, err)
 	}
-	return j.publish(ctx, model)
+	return j.publish(ctx, model, j.Models.Publish)
 }
 
 // Refresh makes the current model anew of everything that the feeds hold at its
@@ -154,7 +161,10 @@ func (j *job) refresh(ctx context.Context) error {
 	if err != nil {
 		return explain(d, err)
 	}
-	return j.publish(ctx, model)
+	if info := model.Info(); info.LearntPosition == info.Position {
+		return j.publish(ctx, model, j.Models.Publish) // with nothing new, it is what was trained
+	}
+	return j.publish(ctx, model, j.Models.PublishRefreshed)
 }
 
 func (j *job) options(position int64, parameters *recommender.Parameters) recommender.Options {
@@ -204,17 +214,13 @@ func explain(d *recommender.Dataset, err error) error {
 }
 
 // publish checks the model, publishes it, tells the catalogue, and closes it.
-func (j *job) publish(ctx context.Context, model *recommender.Model) error {
+func (j *job) publish(ctx context.Context, model *recommender.Model, publish func(context.Context, func(path string) error) (string, error)) error {
 	defer model.Close()
 	if err := model.Check(); err != nil {
 		return fault.Wrap(fault.Conflict, err, "the new model is not published, the one before stays")
 	}
 	j.watch.enter(StagePublish)
 	info := model.Info()
-	publish := j.Models.Publish
-	if info.LearntPosition != info.Position {
-		publish = j.Models.PublishRefreshed
-	}
 	var err error
 	if j.result.Name, err = publish(ctx, model.Save); err != nil {
 		return fmt.Errorf("publish the model: %w", err)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -30,10 +29,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// store is a place for models.
+type store interface {
+	trainer.Models
+	List(ctx context.Context) ([]string, error)
+}
+
 type world struct {
 	catalog *feedtest.Catalog
 	readers *feedtest.Readers
-	models  *modelstore.Dir
+	models  store
 	config  trainer.Config
 }
 
@@ -51,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	w.config = trainer.Config{
 		Catalog: catalogv1.NewCatalogServiceClient(conn), Readers: readersv1.NewReadersServiceClient(conn),
 		Models: models, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Seed: 1,
-		Parts: filepath.Join(t.TempDir(), "parts"),
+		Parts: models.Parts(),
 	}
 	return w
 }
@@ -333,6 +338,10 @@ func (publisher) Current(context.Context) (name, path string, err error) {
 }
 
 func (p publisher) PublishRefreshed(ctx context.Context, write func(string) error) (string, error) {
+	return p.Publish(ctx, write)
+}
+
+func (p publisher) PublishOnce(ctx context.Context, write func(string) error) (string, error) {
 	return p.Publish(ctx, write)
 }
 

@@ -83,17 +83,21 @@ func (p Place) Poll() time.Duration {
 	return 0
 }
 
-// Open opens the store of models. It does not ask a bucket anything yet. Metrics
-// may be nil.
-func (p Place) Open(metrics prometheus.Registerer) (Store, error) {
-	if !p.InBucket() {
-		folder, err := modelstore.Open(p.Models)
+// Open opens the store of models and, beside them, of their parts. It does not
+// ask a bucket anything yet. Metrics may be nil.
+func (p Place) Open(metrics prometheus.Registerer) (Store, trainer.Parts, error) {
+	if p.InBucket() {
+		bucket, err := p.bucket(metrics)
 		if err != nil {
-			return nil, fmt.Errorf("open model folder: %w", err)
+			return nil, nil, err
 		}
-		return folder, nil
+		return bucket, bucket.Parts(), nil
 	}
-	return p.bucket(metrics)
+	folder, err := modelstore.Open(p.Models)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open model folder: %w", err)
+	}
+	return folder, folder.Parts(), nil
 }
 
 func (p Place) bucket(metrics prometheus.Registerer) (*modelstore.Bucket, error) {

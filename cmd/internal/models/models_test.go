@@ -37,7 +37,7 @@ func TestModelsAreInAFolderOrABucket(t *testing.T) {
 		"a folder": {Models: filepath.Join(t.TempDir(), "models")},
 		"a bucket": place(t, server, secretIn(t, buckettest.SecretAccessKey)),
 	} {
-		store, err := p.Open(prometheus.NewPedanticRegistry())
+		store, _, err := p.Open(prometheus.NewPedanticRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestModelsAreInAFolderOrABucket(t *testing.T) {
 func TestRotatedCredentialsAreTakenUp(t *testing.T) {
 	server := buckettest.Start(t)
 	dir := secretIn(t, "a key that has been withdrawn")
-	store, err := place(t, server, dir).Open(nil)
+	store, _, err := place(t, server, dir).Open(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestCredentialsThatAreNotThereAreNamed(t *testing.T) {
 		"an empty folder": {t.TempDir(), "access-key-id"},
 		"an empty file":   {empty, "secret-access-key is empty"},
 	} {
-		if _, err := place(t, server, test.dir).Open(nil); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, _, err := place(t, server, test.dir).Open(nil); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}

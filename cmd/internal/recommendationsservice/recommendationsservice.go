@@ -47,7 +47,7 @@ func (s *Service) Add(_ context.Context, app *chassis.App) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := s.Place().Open(app.Metrics())
+	store, _, err := s.Place().Open(app.Metrics())
 	if err != nil {
 		return nil, err
 	}

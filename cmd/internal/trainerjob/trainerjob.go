@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/octavo-books/octavo/chassis"
@@ -32,8 +32,8 @@ type Flags struct {
 // Mode says what kind of training it is. The zero Mode trains a model of
 // everything, with parameters chosen for it.
 type Mode struct {
-	Shard      *Shard `placeholder:"I/N" xor:"kind" help:"Do part I of N, counted from 0, of a training that N machines share; then merge."`
-	Merge      bool   `xor:"kind" help:"Make the model of all the parts, and publish it."`
+	Shard      *Shard `placeholder:"I/N" xor:"kind" help:"Do part I of N, counted from 0, of a training that N machines share. Whoever makes the last part also makes the model of all, and publishes it."`
+	Run        string `placeholder:"NAME" help:"The training that the part belongs to, such as the name of a Kubernetes Job; when its model has been published, further attempts at its parts do nothing. Without a name, it is the one that is under way."`
 	Refresh    bool   `xor:"kind" help:"Keep the current model's parameters and factors, and count everything else anew: exact, and much faster than to train."`
 	Parameters string `enum:"chosen,current" default:"chosen" help:"chosen: on a part of the data held aside. current: those of the current model, which saves most of the time."`
 	Position   int64  `default:"0" help:"Position of the log to read up to. 0: to its end, and for parts to where it ended when the first of them began."`
@@ -57,8 +57,12 @@ func (m Mode) Validate() error {
 	switch {
 	case m.Position < 0:
 		return errors.New("--position is below 0")
-	case m.Parameters == "current" && (m.Merge || m.Refresh):
-		return errors.New("--parameters has no meaning here: parts bring theirs, and a refresh keeps those of the current model anyway")
+	case m.Parameters == "current" && m.Refresh:
+		return errors.New("--parameters has no meaning here: a refresh keeps those of the current model anyway")
+	case m.Run != "" && m.Shard == nil:
+		return errors.New("--run is for the parts of a training: give --shard too")
+	case !trainer.RunName(m.Run):
+		return fmt.Errorf("--run %q: a name has at most 100 letters, digits, dots, hyphens and underscores", m.Run)
 	case m.Position > 0 && m.Refresh:
 		return errors.New("--refresh reads the log to its end: leave --position out")
 	}
@@ -68,7 +72,7 @@ func (m Mode) Validate() error {
 // Run trains from the feeds of the peers as the mode says, and publishes at the
 // place of models. Progress may be nil.
 func Run(ctx context.Context, app *chassis.App, place models.Place, clients *peers.Peers, m Mode, progress recommender.Progress) (trainer.Result, error) {
-	store, err := place.Open(nil)
+	store, parts, err := place.Open(nil)
 	if err != nil {
 		return trainer.Result{}, err
 	}
@@ -80,13 +84,12 @@ func Run(ctx context.Context, app *chassis.App, place models.Place, clients *pee
 		Progress:       progress,
 		KeepParameters: m.Parameters == "current",
 		Position:       m.Position,
-		Parts:          filepath.Join(place.Models, "parts"),
+		Parts:          parts,
+		Run:            m.Run,
 	}
 	switch {
 	case m.Shard != nil:
 		return trainer.Shard(ctx, config, m.Shard.Index, m.Shard.Count)
-	case m.Merge:
-		return trainer.Merge(ctx, config)
 	case m.Refresh:
 		return trainer.Refresh(ctx, config)
 	default:
@@ -99,8 +102,17 @@ func Print(out io.Writer, m Mode, r trainer.Result) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	if m.Shard != nil {
 		fmt.Fprintf(w, "part\t%d of %d\n", m.Shard.Index, m.Shard.Count)
-	} else {
+	}
+	switch {
+	case m.Shard == nil || r.Version != "":
 		fmt.Fprintf(w, "published\t%s (%s)\n", r.Name, r.Version)
+	case r.Name != "":
+		fmt.Fprintf(w, "published before\t%s\n", r.Name)
+		if r.Books == 0 { // the run was over
+			return w.Flush()
+		}
+	case len(r.Missing) > 0:
+		fmt.Fprintf(w, "missing\t%s\n", strings.Trim(fmt.Sprint(r.Missing), "[]"))
 	}
 	fmt.Fprintf(w, "books\t%d\n", r.Books)
 	fmt.Fprintf(w, "readers\t%d\n", r.Readers)
