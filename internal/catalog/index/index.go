@@ -39,6 +39,8 @@ type Index struct {
 	langs  names
 	dead   int // words in fields that belong to no book any more
 	spare  sync.Pool
+
+	ranking ranking
 }
 
 // entry is a book. Its words are fields[from:to]: those of the title, then of
@@ -80,6 +82,7 @@ func New() *Index {
 
 func (x *Index) clear() {
 	x.books, x.fields, x.dead = nil, nil, 0
+	x.ranking.drop()
 	x.slots = make(map[int32]uint32)
 	x.words = dictionary{
 		numbers: make(map[string]uint32), text: []byte{0}, from: []uint32{0}, letters: []uint64{0}, length: []uint8{0}, books: make([][]uint32, 1),
@@ -137,6 +140,9 @@ func (x *Index) put(b *Book, fields [][]string) {
 		old := &x.books[slot]
 		if equal(x.fields[old.from:old.to], x.fields[from:]) {
 			x.fields = x.fields[:from]
+			if old.popularity != b.Popularity {
+				x.ranking.note(slot, len(x.books))
+			}
 			x.describe(old, b)
 			return
 		}
@@ -148,6 +154,7 @@ func (x *Index) put(b *Book, fields [][]string) {
 	x.describe(&x.books[slot], b)
 	x.slots[b.ID] = slot
 	x.words.add(slot, x.fields[from:])
+	x.ranking.note(slot, len(x.books))
 }
 
 func (x *Index) describe(e *entry, b *Book) {
@@ -196,8 +203,9 @@ func (x *Index) compact() {
 func (x *Index) SetPopularity(book int32, popularity int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if slot, ok := x.slots[book]; ok {
+	if slot, ok := x.slots[book]; ok && x.books[slot].popularity != popularity {
 		x.books[slot].popularity = popularity
+		x.ranking.note(slot, len(x.books))
 	}
 }
 

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -224,6 +225,63 @@ func TestChanges(t *testing.T) {
 	equal(t, "order after a change of popularity", find("bronte"), []int32{7, 8})
 }
 
+// Among many books the best known ones that begin as somebody types are the
+// same as if all had been looked at, also right after changes.
+func TestTypingAmongManyBooks(t *testing.T) {
+	books := library(60_000)
+	for i := range books {
+		books[i].ID = int32(i + 1)
+	}
+	x := fill(books)
+	const most = 32
+	check := func(what string) {
+		t.Helper()
+		for _, text := range []string{"l", "b", "the", "the l"} {
+			var want []int32
+			for _, b := range books {
+				words := strings.Fields(b.Title)
+				// A name of as many words counts as much as the beginning of a title.
+				begins := strings.HasPrefix(b.Title, text) || strings.Contains(text, " ") && strings.HasPrefix(b.Authors[0], text)
+				if len(words) > 1 && words[0] == "the" {
+					begins = begins || strings.HasPrefix(strings.Join(words[1:], " "), text)
+				}
+				if begins {
+					want = append(want, b.ID)
+				}
+			}
+			slices.SortStableFunc(want, func(a, b int32) int {
+				return cmp.Or(cmp.Compare(books[b-1].Popularity, books[a-1].Popularity), cmp.Compare(a, b))
+			})
+			var got []int32
+			for _, p := range x.Search(index.Query{Text: text, Typing: true, Limit: most}).Places {
+				got = append(got, p.ID)
+			}
+			equal(t, what+": typing "+text, got, want[:min(most, len(want))])
+		}
+	}
+	check("at first")
+	for i := range 3 {
+		b := &books[40_000+i]
+		b.Popularity = 1 << 30
+		x.SetPopularity(b.ID, b.Popularity)
+	}
+	check("after some have become popular")
+	books[50_000].Title, books[50_000].Popularity = "Love of Libraries", 1<<31
+	books[50_000].Title = strings.ToLower(books[50_000].Title)
+	x.Put(books[50_000:50_001])
+	check("after one is called otherwise")
+	for i := range books {
+		books[i].Popularity = int64(i)
+		x.SetPopularity(books[i].ID, books[i].Popularity)
+	}
+	check("after all have another popularity")
+	for i := range books {
+		books[i].Title += " b"
+	}
+	x.Put(books)
+	check("after all are called otherwise")
+}
+
 // library makes n books with names of made-up words, some of them frequent.
 func library(n int) []index.Book {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -295,6 +353,20 @@ func BenchmarkSearch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				x.Search(index.Query{Text: text, Limit: 20})
+			}
+		})
+	}
+}
+
+// BenchmarkTyping is what the first letters of a title cost among a million
+// books.
+func BenchmarkTyping(b *testing.B) {
+	x := fill(library(1_000_000))
+	for _, text := range []string{"b", "ba", "the l", "history of"} {
+		b.Run(text, func(b *testing.B) {
+			x.Search(index.Query{Text: text, Typing: true, Limit: 32}) // makes the order
+			for b.Loop() {
+				x.Search(index.Query{Text: text, Typing: true, Limit: 32})
 			}
 		})
 	}

@@ -14,7 +14,8 @@ type Query struct {
 	Text string // in any spelling
 	Filter
 	// Typing says that the last word may not be complete: books whose title
-	// begins like this are good answers.
+	// begins like this are good answers. When they are many, the answer does not
+	// count them all.
 	Typing bool
 	// After is where the page before ended, nil for the first page. Only
 	// answers that come later in the order are returned.
@@ -102,6 +103,9 @@ func (x *Index) Search(q Query) Answer {
 	if len(words) == 0 {
 		return Answer{}
 	}
+	if q.Typing {
+		x.rank()
+	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s, ok := x.spare.Get().(*search)
@@ -109,6 +113,11 @@ func (x *Index) Search(q Query) Answer {
 		s = &search{}
 	}
 	defer x.spare.Put(s)
+	if q.Typing && q.After == nil {
+		if s.begin(x, q); s.typed(words) {
+			return s.answer()
+		}
+	}
 	if q.After == nil || !q.After.Lenient {
 		s.begin(x, q)
 		s.pass(words, 0)
