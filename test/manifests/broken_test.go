@@ -152,7 +152,10 @@ func TestWhatIsBrokenIsFound(t *testing.T) {
 		{"no budget", func(m *manifests) { m.remove(named[*policyv1.PodDisruptionBudget](m, "readers")) }, "has no PodDisruptionBudget"},
 		{"a budget that holds up drains", func(m *manifests) {
 			*named[*policyv1.PodDisruptionBudget](m, "readers").Spec.MaxUnavailable = intstr.FromInt32(0)
-		}, "hold up a drain"},
+		}, "hold up a drain for ever"},
+		{"a budget for pods that are broken", func(m *manifests) {
+			named[*policyv1.PodDisruptionBudget](m, "readers").Spec.UnhealthyPodEvictionPolicy = nil
+		}, "does not come up holds up a drain"},
 		{"scales nobody", func(m *manifests) {
 			named[*autoscalingv2.HorizontalPodAutoscaler](m, "readers").Spec.ScaleTargetRef.Name = "reader"
 		}, "there is no Deployment reader"},

@@ -417,6 +417,9 @@ func disruption(m *manifests) (found []string) {
 		for _, w := range pods {
 			guarded[w.title] = true
 		}
+		if p := b.Spec.UnhealthyPodEvictionPolicy; p == nil || *p != policyv1.AlwaysAllow {
+			found = append(found, fmt.Sprintf("PodDisruptionBudget/%s: a pod that does not come up holds up a drain (unhealthyPodEvictionPolicy)", b.Name))
+		}
 		if u := b.Spec.MaxUnavailable; u == nil || u.String() == "0" {
 			found = append(found, fmt.Sprintf("PodDisruptionBudget/%s: may hold up a drain for ever (maxUnavailable)", b.Name))
 		}
