@@ -43,7 +43,7 @@ type databaseFlags struct {
 // remoteFlags say which services to work with, such as those of a cluster. They
 // have no variables: those of these names say where 'octavo serve' listens.
 type remoteFlags struct {
-	CatalogAddr string `and:"services" placeholder:"ADDRESS" group:"addresses" help:"Work with the catalog service at this address, in place of the data folder's."`
+	CatalogAddr string `and:"services" placeholder:"ADDRESS" group:"addresses" help:"Work with the catalog service at this address, such as one in a cluster, in place of the data folder's."`
 	ReadersAddr string `and:"services" placeholder:"ADDRESS" group:"addresses" help:"Work with the readers service at this address, in place of the data folder's."`
 }
 

@@ -106,8 +106,13 @@ func (m *manifests) environment(c *corev1.Container) map[string]string {
 func (m *manifests) settings(c *corev1.Container) settings {
 	env := m.environment(c)
 	args := slices.Clone(c.Args)
-	for i, arg := range args {
-		args[i] = strings.ReplaceAll(arg, "$(JOB_COMPLETION_INDEX)", "0") // as Kubernetes does
+	for i := range args { // as Kubernetes does
+		args[i] = strings.ReplaceAll(args[i], "$(JOB_COMPLETION_INDEX)", "0")
+		for _, e := range c.Env {
+			if e.ValueFrom != nil {
+				args[i] = strings.ReplaceAll(args[i], "$("+e.Name+")", "told-by-the-pod")
+			}
+		}
 	}
 	s := ask(program(c), args, env)
 	s.values = maps.Clone(s.values)
