@@ -1,7 +1,8 @@
 // Package trainer is the job that makes a model: it reads the catalogue and
 // the readers' log from their feeds, trains, checks what came out, publishes
 // it, and tells the catalogue how many readers each book has. Several machines
-// can share the training, and between two trainings a model can be refreshed.
+// can share the training, of which the one that is done last merges what all have
+// made. Between two trainings a model can be refreshed.
 //
 // It never publishes a model that fails its own check, and keeps nothing
 // between two runs but the parts of a model that is not whole yet.
