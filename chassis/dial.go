@@ -13,6 +13,7 @@ import (
 	_ "google.golang.org/grpc/health" // clients follow their servers' health
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/dns"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -41,8 +42,9 @@ const (
 )
 
 // Dial makes a connection to the gRPC server at target, host:port, or several
-// of them behind one DNS name, between which calls go round. It connects when
-// first used and is closed when the App ends.
+// of them behind one DNS name, between which calls go round; the name is
+// resolved every few seconds. It connects when first used and is closed when the
+// App ends.
 //
 // Calls fail at once while nobody healthy answers. Unary calls without a
 // deadline get one of 2 s; streams have the deadline of their context only.
@@ -68,6 +70,7 @@ func (a *App) dial(name, target, config string) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(a.clientCredentials()),
 		grpc.WithUserAgent(a.name+"/"+a.version),
 		grpc.WithNoProxy(), // services are reached directly
+		grpc.WithResolvers(following{resolver.Get("dns"), resolveEvery}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithMaxHeaderListSize(maxHeaderListSize),

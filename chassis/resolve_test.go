@@ -77,9 +77,8 @@ func (s *nameServer) set(has ...[4]byte) {
 }
 
 // TestReplicasAreFollowed: one that is added to a name gets its share although
-// nothing is wrong with those that are there, as their connections end in time;
-// and one that takes the place of another does within the interval in which a
-// name may be resolved again, some seconds.
+// nothing is wrong with those that are there, whose connections stay; and so does
+// one that takes the place of another.
 func TestReplicasAreFollowed(t *testing.T) {
 	t.Parallel()
 	names := newNameServer(t)
@@ -88,8 +87,8 @@ func TestReplicasAreFollowed(t *testing.T) {
 		calls atomic.Int32
 	}
 	port := "0"
-	listen := func(host string, age time.Duration) *replica {
-		r := &replica{process: newProcess(t, func(f *chassis.Flags) { f.ConnectionAge = age })}
+	listen := func(host string) *replica {
+		r := &replica{process: newProcess(t, func(f *chassis.Flags) { f.ConnectionAge = time.Hour })}
 		addr, err := r.GRPC("server", net.JoinHostPort(host, port), nil, (&service{plain: func(context.Context, *recommendationspb.RecommendationRequest) (*recommendationspb.RecommendationResponse, error) {
 			r.calls.Add(1)
 			return &recommendationspb.RecommendationResponse{}, nil
@@ -101,7 +100,7 @@ func TestReplicasAreFollowed(t *testing.T) {
 		r.start()
 		return r
 	}
-	first := listen("127.0.0.2", 500*time.Millisecond)
+	first := listen("127.0.0.2")
 	names.set([4]byte{127, 0, 0, 2})
 	client := newProcess(t)
 	conn := client.dial("dns://" + names.conn.LocalAddr().String() + "/replicas.test.:" + port)
@@ -112,13 +111,13 @@ func TestReplicasAreFollowed(t *testing.T) {
 	}
 	eventually(t, "the first replica answers", 10*time.Second, recommend)
 
-	second := listen("127.0.0.3", time.Hour)
+	second := listen("127.0.0.3")
 	names.set([4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3})
 	added := time.Now()
 	eventually(t, "the second replica is called", 10*time.Second, func() bool { recommend(); return second.calls.Load() > 0 })
 	t.Logf("the added replica is called after %v", time.Since(added))
 
-	third := listen("127.0.0.4", time.Hour)
+	third := listen("127.0.0.4")
 	names.set([4]byte{127, 0, 0, 3}, [4]byte{127, 0, 0, 4})
 	replaced := time.Now()
 	if err := first.stop(); err != nil {
