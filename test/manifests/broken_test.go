@@ -145,7 +145,14 @@ func TestWhatIsBrokenIsFound(t *testing.T) {
 			m.container("readers").EnvFrom[0] = corev1.EnvFromSource{SecretRef: &corev1.SecretEnvSource{}}
 		}, "secrets are files"},
 
-		{"all on one node", func(m *manifests) { m.deployment("readers").Spec.Template.Spec.TopologySpreadConstraints = nil }, "not spread over kubernetes.io/hostname"},
+		{"all on one node", func(m *manifests) { m.deployment("readers").Spec.Template.Spec.Affinity = nil }, "not spread over kubernetes.io/hostname"},
+		{"all in one zone", func(m *manifests) { m.deployment("readers").Spec.Template.Spec.TopologySpreadConstraints = nil }, "not spread over topology.kubernetes.io/zone"},
+		{"nodes without zones", func(m *manifests) {
+			pod := &m.deployment("readers").Spec.Template.Spec
+			hosts := pod.TopologySpreadConstraints[0]
+			hosts.TopologyKey = corev1.LabelHostname
+			pod.TopologySpreadConstraints = append(pod.TopologySpreadConstraints, hosts)
+		}, "does nothing where nodes have no zones"},
 		{"spread with others", func(m *manifests) {
 			m.deployment("readers").Spec.Template.Spec.TopologySpreadConstraints[0].MatchLabelKeys = nil
 		}, "spreads other pods than its own"},

@@ -382,19 +382,32 @@ func references(m *manifests) []string {
 	})...)
 }
 
-// spread puts the pods of a service on different nodes and zones.
+// spread puts the pods of a service on different nodes and zones: nodes by what
+// works too where they have no zones.
 func spread(m *manifests) (found []string) {
 	for _, d := range all[*appsv1.Deployment](m) {
 		pod := &d.Spec.Template
-		for _, key := range []string{corev1.LabelHostname, corev1.LabelTopologyZone} {
-			i := slices.IndexFunc(pod.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool { return c.TopologyKey == key })
-			if i < 0 {
-				found = append(found, fmt.Sprintf("Deployment/%s: is not spread over %s", d.Name, key))
-				continue
+		own := func(l *metav1.LabelSelector, matched []string) bool {
+			selector, err := metav1.LabelSelectorAsSelector(l)
+			return err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.Labels)) && slices.Contains(matched, "app.kubernetes.io/name")
+		}
+		over := map[string]bool{}
+		if a := pod.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
+			for _, term := range a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+				over[term.PodAffinityTerm.TopologyKey] = own(term.PodAffinityTerm.LabelSelector, term.PodAffinityTerm.MatchLabelKeys)
 			}
-			c := pod.Spec.TopologySpreadConstraints[i]
-			selector, err := metav1.LabelSelectorAsSelector(c.LabelSelector)
-			if err != nil || selector.Empty() || !selector.Matches(labels.Set(pod.Labels)) || !slices.Contains(c.MatchLabelKeys, "app.kubernetes.io/name") {
+		}
+		for _, c := range pod.Spec.TopologySpreadConstraints {
+			over[c.TopologyKey] = own(c.LabelSelector, c.MatchLabelKeys)
+			if c.TopologyKey != corev1.LabelTopologyZone {
+				found = append(found, fmt.Sprintf("Deployment/%s: a second constraint, over %s, does nothing where nodes have no zones", d.Name, c.TopologyKey))
+			}
+		}
+		for _, key := range []string{corev1.LabelHostname, corev1.LabelTopologyZone} {
+			switch alone, ok := over[key]; {
+			case !ok:
+				found = append(found, fmt.Sprintf("Deployment/%s: is not spread over %s", d.Name, key))
+			case !alone:
 				found = append(found, fmt.Sprintf("Deployment/%s: spreads other pods than its own over %s", d.Name, key))
 			}
 		}
