@@ -24,7 +24,7 @@ const perSecond = 100
 // repeated, so that what the storefront's retries hide is seen too.
 var (
 	paths = []string{"/", "/book/3", "/book/11", "/search?q=dune", "/api/v1/recommendations", "/api/v1/books/5", "/api/v1/search?q=night"}
-	mix   = map[string]int{"page": 60, "recommend": 20, "search": 10, "record": 10}
+	mix   = "page=60;recommend=20;search=10;record=10"
 )
 
 // traffic is load on the shop that goes on until it is ended.
@@ -49,24 +49,28 @@ type outcome struct {
 	}
 }
 
-// traffic begins load, which does not depend on the answers. It lasts at most
-// five minutes.
-func (s *shop) traffic(t *testing.T) *traffic {
+// traffic begins load, which does not depend on the answers, on the usual pages
+// or only on some. It lasts at most five minutes.
+func (s *shop) traffic(t *testing.T, rate int, mix string, only ...string) *traffic {
 	t.Helper()
-	weights := make([]string, 0, len(mix))
-	for name, weight := range mix {
-		weights = append(weights, name+"="+strconv.Itoa(weight))
+	if only == nil {
+		only = paths
 	}
 	at := func(service, port string) string { return "dns:///" + service + ".octavo.svc.cluster.local:" + port }
 	tr := &traffic{t: t, command: s.In(t.Context(), 1, s.octavo("load", "--allow-remote", "--format=json", "--tls-dir="+s.operator,
 		"--http-addr="+shopHost+":80", "--recommendations-addr="+at("recommendations", "50051"), "--catalog-addr="+at("catalog", "50052"), "--readers-addr="+at("readers", "50053"),
-		"--rate="+strconv.Itoa(perSecond), "--duration=5m", "--connections=2", "--readers=1-500", "--books=1-200",
-		"--mix="+strings.Join(weights, ";"), "--path="+strings.Join(paths, ","))...)}
+		"--rate="+strconv.Itoa(rate), "--duration=5m", "--connections=2", "--readers=1-500", "--books=1-200",
+		"--mix="+mix, "--path="+strings.Join(only, ","))...)}
 	tr.command.Stdout, tr.command.Stderr = &tr.out, &tr.failure
 	tr.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := tr.command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // when it was not ended
+		if tr.command.ProcessState == nil {
+			tr.end()
+		}
+	})
 	return tr
 }
 
@@ -88,17 +92,28 @@ func (tr *traffic) end() outcome {
 // during is what becomes of traffic while something happens.
 func (s *shop) during(t *testing.T, happens func()) outcome {
 	t.Helper()
-	tr := s.traffic(t)
+	tr := s.traffic(t, perSecond, mix)
 	time.Sleep(2 * time.Second) // of the usual, before
 	happens()
 	time.Sleep(2 * time.Second) // and after it
 	return tr.end()
 }
 
-// failed is how many calls of all, or of those of one name, did not succeed.
-func (o outcome) failed(names ...string) (failed, sent int64) {
+// of is what has become of the calls of one name.
+func (o outcome) of(name string) outcome {
+	var of outcome
 	for _, c := range o.Calls {
-		if c.Name == "all" || len(names) > 0 && !slices.Contains(names, c.Name) {
+		if c.Name == name {
+			of.Calls = append(of.Calls, c)
+		}
+	}
+	return of
+}
+
+// failed is how many calls did not succeed.
+func (o outcome) failed() (failed, sent int64) {
+	for _, c := range o.Calls {
+		if c.Name == "all" {
 			continue
 		}
 		sent += c.Sent

@@ -79,7 +79,7 @@ func Start(ctx context.Context, config Config) (c *Cluster, err error) {
 	if err := removeStaleCgroups(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{filepath.Join(config.Scratch, "shared"), config.Logs} {
+	for _, dir := range []string{config.Scratch, config.Logs} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
@@ -221,8 +221,10 @@ func (c *Cluster) StartNode(ctx context.Context, number int) error {
 	})
 }
 
-// Import imports an image, a file as `docker save` writes it, into all nodes.
+// Import imports an image, a file as `docker save` writes it, into all nodes,
+// and into those that start later.
 func (c *Cluster) Import(ctx context.Context, file string) error {
+	c.config.Images = append(c.config.Images, file)
 	for _, number := range slices.Sorted(maps.Keys(c.nodes)) {
 		if err := c.importImage(ctx, number, file); err != nil {
 			return err
@@ -298,10 +300,14 @@ func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, 
 	return c.dialIP(ctx, network, address)
 }
 
-// dialIP makes the socket on a thread that is in the node's network meanwhile: a
-// socket stays in the network it was made in.
-func (c *Cluster) dialIP(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.nodes[1].process.Pid))
+func (c *Cluster) dialIP(ctx context.Context, network, address string) (net.Conn, error) {
+	return DialFrom(ctx, c.nodes[1].process.Pid, network, address)
+}
+
+// DialFrom connects to an IP and a port from the network that a process is in,
+// such as one of a pod.
+func DialFrom(ctx context.Context, pid int, network, address string) (conn net.Conn, err error) {
+	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +315,7 @@ func (c *Cluster) dialIP(ctx context.Context, network, address string) (conn net
 	dialled := make(chan struct{})
 	go func() {
 		defer close(dialled)
+		// A socket stays in the network of the thread that made it.
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
 		if err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err == nil {
 			conn, err = new(net.Dialer).DialContext(ctx, network, address)

@@ -115,7 +115,7 @@ func (c *Cluster) startNode(ctx context.Context, n *node) error {
 			"containerRuntimeEndpoint": "unix://" + containerd, "podLogsDir": "/var/log/pods", "volumePluginDir": in("volumeplugins"),
 			"evictionHard":                object{"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
 			"imageGCHighThresholdPercent": 100, "maxPods": 60, "serializeImagePulls": false,
-			"nodeStatusUpdateFrequency": "5s",
+			"nodeStatusUpdateFrequency": "5s", "syncFrequency": "10s", // of secrets that change too
 		},
 		"kube-proxy.yaml": {
 			"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",

@@ -187,8 +187,6 @@ func (m machine) mount() error {
 		{in("log"), "/var/log", "", bind, ""},
 		{in("kubelet"), "/var/lib/kubelet", "", bind, ""},
 		{in("libcni"), "/var/lib/cni", "", bind, ""},
-		// All nodes have this one, as they would a folder of a network disk.
-		{filepath.Join(filepath.Dir(m.Dir), "shared"), "/srv", "", bind, ""},
 	}
 	for _, mount := range mounts {
 		if mount.where != "/" {
