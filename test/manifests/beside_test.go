@@ -128,3 +128,23 @@ func TestDashboardsAndRulesAreDeployed(t *testing.T) {
 		}
 	}
 }
+
+// docs/operations/install.md makes objects for the Prometheus Operator of the
+// rules, by putting a head on each file.
+func TestRulesAreThoseOfTheOperatorToo(t *testing.T) {
+	held := files(t)
+	for _, name := range []string{"causes.yml", "objectives.yml"} {
+		content, err := held.ReadFile(filepath.Join("deploy/prometheus/rules", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: octavo}\nspec:\n  "
+		m, err := decode([]byte(head + strings.ReplaceAll(string(content), "\n", "\n  ")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rule := named[*monitoringv1.PrometheusRule](m, "octavo"); rule == nil || len(rule.Spec.Groups) == 0 {
+			t.Errorf("%s has no rules for the operator", name)
+		}
+	}
+}

@@ -74,6 +74,7 @@ func TestAddAService(t *testing.T) {
 		case strings.Contains(b.text, "test/manifests"):
 			manifests++
 			s.run(t, b.text) // says so when the service is not deployed
+			s.checkPolicies(t)
 		default:
 			s.run(t, b.text)
 		}
@@ -108,6 +109,24 @@ func (s *shell) checkProgress(t *testing.T, output string) {
 	}
 	if len(answer.BookIDs) == 0 || answer.Left != 500-len(answer.BookIDs) {
 		t.Errorf("the reader has finished %d books, and %d of 500 are left", len(answer.BookIDs), answer.Left)
+	}
+}
+
+// checkPolicies checks that a policy that was forgotten is told of.
+func (s *shell) checkPolicies(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(s.dir, "deploy", "kubernetes", "components", "network-policies", "servers.yaml")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(content, []byte("challenges, "), nil, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = "challenges to readers, port 50053 is closed, and it dials dns:///readers:50053"
+	out, err := s.command(t.Context(), "go test -C test/manifests -run TestOverlays/production .").CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte(want)) {
+		t.Errorf("without its policy: %v, want %q in\n%s", err, want, out)
 	}
 }
 
