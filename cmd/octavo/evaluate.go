@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/cmd/internal/program"
-	"github.com/octavo-books/octavo/internal/importer"
+	"github.com/octavo-books/octavo/internal/eventfile"
 	"github.com/octavo-books/octavo/internal/recommender"
 	"github.com/octavo-books/octavo/internal/report"
 )
@@ -128,7 +128,7 @@ func (c *evaluateCommand) read() (recommender.EvaluateConfig, report.About, erro
 		program.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))}
 	var config recommender.EvaluateConfig
 	if c.Split == "temporal" {
-		events, err := importer.ReadTimedEvents(c.Events)
+		events, err := eventfile.ReadTimed(c.Events)
 		if err != nil {
 			return config, about, err
 		}
@@ -152,7 +152,7 @@ func (c *evaluateCommand) read() (recommender.EvaluateConfig, report.About, erro
 			continue
 		}
 		var err error
-		if *part.events, err = importer.ReadEvents(part.path); err != nil {
+		if *part.events, err = eventfile.Read(part.path); err != nil {
 			return config, about, err
 		}
 		about.Files = append(about.Files, report.File{Part: part.name, Name: filepath.Base(part.path)})

@@ -8,8 +8,7 @@
 // where it was when it has a checkpoint, a file of the user's. Files are read as streams; what is kept in memory is
 // the books' and readers' keys.
 //
-// It never writes to a database and never changes a file that it reads. ReadEvents, which
-// feeds `octavo evaluate`, sends nothing anywhere.
+// It never writes to a database and never changes a file that it reads.
 package importer
 
 import (

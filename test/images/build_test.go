@@ -63,6 +63,7 @@ func TestAChangeIsOnlyInTheImagesItConcerns(t *testing.T) {
 		{"what is in no program", "internal/catalog/server_test.go", "\nfunc init() { println(`changed`) }\n", nil},
 		{"the catalog service", "internal/catalog/server.go", "\nfunc init() { println(`changed`) }\n", []string{"octavo", "octavo-catalog"}},
 		{"the recommendations service", "internal/recommendations/server.go", "\nfunc init() { println(`changed`) }\n", []string{"octavo", "octavo-recommendations"}},
+		{"the recommender", "internal/recommender/dataset.go", "\nfunc init() { println(`changed`) }\n", []string{"octavo", "octavo-recommendations", "octavo-trainer"}},
 	} {
 		t.Run(change.name, func(t *testing.T) {
 			path := filepath.Join(source, change.file)

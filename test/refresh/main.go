@@ -21,7 +21,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/octavo-books/octavo/internal/importer"
+	"github.com/octavo-books/octavo/internal/eventfile"
 	"github.com/octavo-books/octavo/internal/library"
 	"github.com/octavo-books/octavo/internal/recommender"
 )
@@ -47,10 +47,10 @@ func run(ctx context.Context) error {
 		log, later, books = simulated(*readers)
 	} else {
 		var err error
-		if log, err = importer.ReadEvents(*trainFile); err != nil {
+		if log, err = eventfile.Read(*trainFile); err != nil {
 			return err
 		}
-		if later, err = importer.ReadEvents(*testFile); err != nil {
+		if later, err = eventfile.Read(*testFile); err != nil {
 			return err
 		}
 		inOrder(log)

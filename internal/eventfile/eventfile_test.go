@@ -1,4 +1,4 @@
-package importer
+package eventfile
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"github.com/octavo-books/octavo/internal/recommender"
 )
 
-func TestReadEvents(t *testing.T) {
+func TestRead(t *testing.T) {
 	const finished, rating = recommender.Finished, recommender.Rating
 	for _, tt := range []struct {
 		name, text string
@@ -30,7 +30,7 @@ func TestReadEvents(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := ReadEvents(path)
+			got, err := Read(path)
 			if err != nil || !slices.Equal(got, tt.want) {
 				t.Errorf("got %v, %v; want %v", got, err, tt.want)
 			}
@@ -38,7 +38,7 @@ func TestReadEvents(t *testing.T) {
 	}
 }
 
-func TestReadEventsErrors(t *testing.T) {
+func TestReadErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                        "f.tsv is empty",
 		"\n\n":                    "f.tsv is empty",
@@ -62,12 +62,12 @@ func TestReadEventsErrors(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
 	}
-	if _, err := ReadEvents(filepath.Join(t.TempDir(), "none.tsv")); !os.IsNotExist(err) {
+	if _, err := Read(filepath.Join(t.TempDir(), "none.tsv")); !os.IsNotExist(err) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
 
-func TestReadTimedEvents(t *testing.T) {
+func TestReadTimed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.tsv")
 	for text, want := range map[string]string{
 		"1\t7\t4\t1600000000\n1\t8\t\t1600000001\n": "",
@@ -79,7 +79,7 @@ func TestReadTimedEvents(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		events, err := ReadTimedEvents(path)
+		events, err := ReadTimed(path)
 		switch {
 		case want == "" && (err != nil || events[0].Time != 1600000000):
 			t.Errorf("%q: %v, %v", text, events, err)
@@ -87,12 +87,12 @@ func TestReadTimedEvents(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", text, err, path+want)
 		}
 	}
-	if _, err := ReadTimedEvents(filepath.Join(t.TempDir(), "none.tsv")); !os.IsNotExist(err) {
+	if _, err := ReadTimed(filepath.Join(t.TempDir(), "none.tsv")); !os.IsNotExist(err) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
 
-func FuzzReadEvents(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	for _, s := range []string{"1\t2\n", "1,2,3.5,4\r\n", "book,user\n1,2\n", "\ufeff1 2", "9999999999\t1\n", "1\t2\t\t\n"} {
 		f.Add([]byte(s))
 	}
@@ -113,7 +113,7 @@ func FuzzReadEvents(f *testing.F) {
 	})
 }
 
-func BenchmarkReadEvents(b *testing.B) {
+func BenchmarkRead(b *testing.B) {
 	var text strings.Builder
 	for i := range 800_000 {
 		fmt.Fprintf(&text, "%d\t%d\t%d\n", i/16, i*7919%10_000, 1+i%5)
@@ -123,7 +123,7 @@ func BenchmarkReadEvents(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := ReadEvents(path); err != nil {
+		if _, err := Read(path); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,6 @@
-package importer
+// Package eventfile reads files of what readers did, for evaluations of the
+// recommender: they come from anywhere, and are never sent to a service.
+package eventfile
 
 import (
 	"bytes"
@@ -8,19 +10,22 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
+	"github.com/octavo-books/octavo/internal/importer"
 	"github.com/octavo-books/octavo/internal/recommender"
 )
 
-// ReadEvents reads a file for `octavo evaluate`: on each line a reader, a book,
+// Read reads a file: on each line a reader, a book,
 // and if known a rating and a time in Unix seconds, separated by tabs, commas,
 // semicolons or single spaces, whichever the first line has. Readers and books
 // are whole numbers from 0. A header is allowed; when there is one its names
 // say which column is which. A line without a rating is a finished book.
 //
 // An error names file, line and column. A file without events is an error.
-func ReadEvents(path string) ([]recommender.Event, error) {
+func Read(path string) ([]recommender.Event, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -28,8 +33,8 @@ func ReadEvents(path string) ([]recommender.Event, error) {
 	return decodeEvents(path, text, mayLackTime)
 }
 
-// ReadTimedEvents is ReadEvents for a file that must have a time on each line.
-func ReadTimedEvents(path string) ([]recommender.Event, error) {
+// ReadTimed is Read for a file that must have a time on each line.
+func ReadTimed(path string) ([]recommender.Event, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -48,7 +53,7 @@ const (
 // noTime is said of a line without a time where there must be one.
 const noTime = "there is no time; to split by time, each line must have one, in seconds since 1970, as the fourth field or in a column that the header calls time"
 
-// eventColumns are the names a header can have.
+// eventColumns are the names a header can have, whatever their case and signs.
 var eventColumns = map[string]int{
 	"reader": 0, "readerid": 0, "user": 0, "userid": 0,
 	"book": 1, "bookid": 1, "item": 1, "itemid": 1,
@@ -76,7 +81,7 @@ func decodeEvents(file string, text []byte, t timing) ([]recommender.Event, erro
 			return nil, err
 		}
 		if t == mustHaveTime && !slices.Contains(order, 3) {
-			return nil, Finding{Place{file, 1, utf8.RuneCount(line) + 1}, noTime}
+			return nil, importer.Finding{Place: importer.Place{File: file, Line: 1, Column: utf8.RuneCount(line) + 1}, Reason: noTime}
 		}
 		text, number = rest, 2
 	}
@@ -89,10 +94,10 @@ func decodeEvents(file string, text []byte, t timing) ([]recommender.Event, erro
 		}
 		e, column, err := decodeEvent(line, comma, order)
 		if err != nil {
-			return nil, Finding{Place{file, number, utf8.RuneCount(line[:column]) + 1}, err.Error()}
+			return nil, importer.Finding{Place: importer.Place{File: file, Line: number, Column: utf8.RuneCount(line[:column]) + 1}, Reason: err.Error()}
 		}
 		if t == mustHaveTime && e.Time == 0 {
-			return nil, Finding{Place{file, number, utf8.RuneCount(line) + 1}, noTime}
+			return nil, importer.Finding{Place: importer.Place{File: file, Line: number, Column: utf8.RuneCount(line) + 1}, Reason: noTime}
 		}
 		events = append(events, e)
 	}
@@ -113,17 +118,27 @@ func eventHeader(file string, line []byte, comma byte) ([]int, error) {
 	var order []int
 	column := 1
 	for name := range bytes.SplitSeq(line, []byte{comma}) {
-		c, ok := eventColumns[fold(string(name))]
+		c, ok := eventColumns[plain(name)]
 		if !ok || slices.Contains(order, c) {
-			return nil, Finding{Place{file, 1, column}, fmt.Sprintf("%q is neither a number nor the name of a column (reader, book, rating, time)", name)}
+			return nil, importer.Finding{Place: importer.Place{File: file, Line: 1, Column: column}, Reason: fmt.Sprintf("%q is neither a number nor the name of a column (reader, book, rating, time)", name)}
 		}
 		order = append(order, c)
 		column += utf8.RuneCount(name) + 1
 	}
 	if !slices.Contains(order, 0) || !slices.Contains(order, 1) {
-		return nil, Finding{Place{file, 1, 1}, "the header names no reader or no book"}
+		return nil, importer.Finding{Place: importer.Place{File: file, Line: 1, Column: 1}, Reason: "the header names no reader or no book"}
 	}
 	return order, nil
+}
+
+// plain is a name in lower case, without spaces and signs.
+func plain(name []byte) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, string(name))
 }
 
 // decodeEvent reads a line. An error comes with the byte of the line, from 0,
@@ -139,7 +154,7 @@ func decodeEvent(line []byte, comma byte, order []int) (e recommender.Event, col
 			end += start
 		}
 		if fields == len(order) {
-			return e, start, fmt.Errorf("more than %s", plural(len(order), "field"))
+			return e, start, fmt.Errorf("more than %d fields", len(order))
 		}
 		field := line[start:end]
 		switch order[fields] {
