@@ -46,6 +46,7 @@ setup: ## Install what the tests need (Debian packages, two npm packages), and b
 	test/setup
 
 test: setup manifests ## Set up and run all tests: Go with the race detector, browser, Python client.
+	go test -C tools/images $(ARGS) .
 	SCREENSHOTS=$(abspath $(SCREENSHOTS)) go test -race -shuffle=on -timeout=20m $(ARGS) ./...
 
 test-fast: ## Run the tests that need only Go and PostgreSQL, without the race detector.
