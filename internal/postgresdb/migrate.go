@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/migration"
 )
 
 // migrationLock is the key of the advisory lock under which schemas are made
@@ -40,21 +40,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, schema string, migrati
 	if err := prepareSchema(ctx, lock, schema); err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	current, target, err := provider.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if current > target {
-		return fault.New(fault.Conflict,
-			"the database has schema version %d and this program knows versions up to %d: "+
-				"a newer Octavo wrote it; run that version, or use another database or a copy made before", current, target)
-	}
-	_, err = provider.Up(ctx)
-	return err
+	return migration.Up(ctx, db, goose.DialectPostgres, migrations)
 }
 
 // connect waits for a database that is starting.

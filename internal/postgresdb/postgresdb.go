@@ -66,8 +66,8 @@ type Config struct {
 
 // Open connects to a database and applies the migrations that the schema lacks.
 // Of several programs that start at once one applies them and the others wait.
-// A schema that has migrations beyond these is refused: it belongs to a newer
-// program.
+// A schema that has migrations beyond these, of a newer program, is refused when
+// one of them breaks programs that do not know it.
 //
 // A database that does not answer yet is waited for, half a minute at most.
 func Open(ctx context.Context, c Config) (*DB, error) {

@@ -28,6 +28,8 @@ var (
 	second = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE words ADD COLUMN uses integer NOT NULL DEFAULT 0;\n")}
 	older  = fstest.MapFS{"00001_words.sql": first}
 	newer  = fstest.MapFS{"00001_words.sql": first, "00002_uses.sql": second}
+	third  = &fstest.MapFile{Data: []byte("-- +goose Up\n-- breaks older programs\nALTER TABLE words RENAME TO terms;\n")}
+	newest = fstest.MapFS{"00001_words.sql": first, "00002_uses.sql": second, "00003_terms.sql": third}
 )
 
 func open(t *testing.T, url string, migrations fstest.MapFS) *postgresdb.DB {
@@ -102,13 +104,27 @@ func TestMigrations(t *testing.T) {
 	if n, position := count(t, migrated), head(t, migrated); n != 1 || position != 1 {
 		t.Errorf("%d words and position %d after migration, want 1 and 1", n, position)
 	}
-	_, err := postgresdb.Open(t.Context(), postgresdb.Config{URL: url, Schema: "words", Migrations: older})
-	if fault.KindOf(err) != fault.Conflict {
-		t.Fatalf("open with the older program: %v, want a Conflict", err)
+}
+
+// An upgrade is rolled out, and taken back, while programs of two releases use
+// the database; a migration that they do not stand keeps the older ones out.
+func TestAnOlderProgram(t *testing.T) {
+	url := postgrestest.Database(t)
+	open(t, url, newer)
+	back := open(t, url, older)
+	if err := back.Update(t.Context(), insert(t.Context(), "a")); err != nil {
+		t.Errorf("write after a migration that only adds: %v", err)
 	}
-	for _, part := range []string{"schema words of database test_", "version 2", "up to 1", "run that version"} {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("%q does not say %q", err, part)
+	open(t, url, newest)
+	for known, migrations := range map[string]fstest.MapFS{"up to 1": older, "up to 2": newer} {
+		_, err := postgresdb.Open(t.Context(), postgresdb.Config{URL: url, Schema: "words", Migrations: migrations})
+		if fault.KindOf(err) != fault.Conflict {
+			t.Fatalf("open with an older program: %v, want a Conflict", err)
+		}
+		for _, part := range []string{"schema words of database test_", "version 3", known, "run that version"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not say %q", err, part)
+			}
 		}
 	}
 }

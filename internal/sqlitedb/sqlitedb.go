@@ -26,10 +26,13 @@ import (
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/feed"
+	"github.com/octavo-books/octavo/internal/migration"
 )
 
 const (
 	busyTimeout = 5 * time.Second
+	// Each of several programs that migrate at once finds something done.
+	migrateAttempts = 20
 	// Commits of other processes are noticed this often.
 	pollInterval = time.Second
 	// A commit waits for the disk. Writes that arrive meanwhile share the next
@@ -64,7 +67,8 @@ type write struct {
 
 // Open opens the database file at path, made if it is not there, readable by
 // its owner only, and applies the migrations that it lacks. A database that
-// has migrations beyond these is refused: it belongs to a newer program.
+// has migrations beyond these, of a newer program, is refused when one of them
+// breaks programs that do not know it.
 func Open(ctx context.Context, path string, migrations fs.FS) (*DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -127,24 +131,12 @@ func (d *DB) open(ctx context.Context, path string, migrations fs.FS) error {
 // migrate needs no lock of its own: each migration is one write transaction,
 // and whoever comes second finds it done and goes on.
 func migrate(ctx context.Context, db *sql.DB, migrations fs.FS) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, migrations, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
 	for attempt := 0; ; attempt++ {
-		current, target, err := provider.GetVersions(ctx)
-		switch {
-		case err != nil:
-		case current > target:
-			return fault.New(fault.Conflict,
-				"the database has schema version %d and this program knows versions up to %d: "+
-					"a newer Octavo wrote it; run that version, or use another data folder or a copy made before", current, target)
-		case current == target:
-			return nil
-		default:
-			_, err = provider.Up(ctx)
+		err := migration.Up(ctx, db, goose.DialectSQLite3, migrations)
+		if err == nil || fault.KindOf(err) == fault.Conflict {
+			return err
 		}
-		if err != nil && attempt > len(provider.ListSources()) {
+		if attempt == migrateAttempts {
 			return fmt.Errorf("migrate the database: %w", err)
 		}
 	}

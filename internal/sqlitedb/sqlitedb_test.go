@@ -110,13 +110,32 @@ func TestMigrations(t *testing.T) {
 	if err := migrated.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := sqlitedb.Open(t.Context(), path, older)
-	if fault.KindOf(err) != fault.Conflict {
-		t.Fatalf("open with the older program: %v, want a Conflict", err)
+}
+
+// An upgrade is taken back: the older program goes on with what the newer one
+// has written, unless a migration in between says that it must not.
+func TestAnOlderProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "words.db")
+	older := fstest.MapFS{"00001_words.sql": first}
+	newer := fstest.MapFS{"00001_words.sql": first, "00002_uses.sql": second}
+	newest := fstest.MapFS{"00001_words.sql": first, "00002_uses.sql": second, "00003_terms.sql": {
+		Data: []byte("-- +goose Up\n-- breaks older programs\nALTER TABLE words RENAME TO terms;\n"),
+	}}
+	open(t, path, newer)
+	back := open(t, path, older)
+	if err := back.Update(t.Context(), insert("a")); err != nil {
+		t.Errorf("write after a migration that only adds: %v", err)
 	}
-	for _, part := range []string{path, "version 2", "up to 1", "run that version"} {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("%q does not say %q", err, part)
+	open(t, path, newest)
+	for known, migrations := range map[string]fstest.MapFS{"up to 1": older, "up to 2": newer} {
+		_, err := sqlitedb.Open(t.Context(), path, migrations)
+		if fault.KindOf(err) != fault.Conflict {
+			t.Fatalf("open with an older program: %v, want a Conflict", err)
+		}
+		for _, part := range []string{path, "version 3", known, "run that version"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not say %q", err, part)
+			}
 		}
 	}
 }

@@ -182,7 +182,7 @@ func isDriver(imported string) bool {
 // drivers.
 func isDriverPackage(p string) bool {
 	parts := strings.Split(p, "/")
-	return withinAny(p, []string{"internal/sqlitedb", "internal/postgresdb", "internal/postgrestest"}) || slices.Contains(parts, "sqlite") || slices.Contains(parts, "postgres")
+	return withinAny(p, []string{"internal/migration", "internal/sqlitedb", "internal/postgresdb", "internal/postgrestest"}) || slices.Contains(parts, "sqlite") || slices.Contains(parts, "postgres")
 }
 
 // isTestPackage says whether a package is made for tests.

@@ -1,4 +1,5 @@
 -- +goose Up
+-- breaks older programs
 DROP TABLE book_text;
 DROP INDEX books_title;
 ALTER TABLE books DROP COLUMN folded_title;

@@ -1,4 +1,5 @@
 -- +goose Up
+-- breaks older programs
 -- What books are known by, beside their ids and the keys of their own records:
 -- ISBNs (scheme "isbn"), and the keys of joined records ("record:" and source).
 -- books.isbns and books.joined say the same, for reading.

@@ -1,4 +1,5 @@
 -- +goose Up
+-- breaks older programs
 -- The order of a shelf is that of the log: the times in it are told by clients
 -- and by a clock that may be set back.
 ALTER TABLE entries ADD COLUMN position INTEGER NOT NULL DEFAULT 0; -- in the log, of the last change
