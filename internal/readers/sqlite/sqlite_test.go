@@ -216,7 +216,7 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, 1)"); err != nil {
+	if _, err := raw.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, 1); UPDATE schema_needs SET version = 900"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = sqlite.Open(t.Context(), path)
