@@ -35,6 +35,13 @@ const (
 	// stopped in the middle may keep the others waiting.
 	lockTimeout = 5 * time.Second
 	idleTimeout = 10 * time.Second
+	// A query whose context has no deadline, as those of feeds, is given up after
+	// this time, with its connection: the network may have lost the server
+	// without telling.
+	queryTimeout = 10 * time.Second
+	// A connection that was idle answers within this time before it is used, or
+	// another one is.
+	pingTimeout = time.Second
 	// A lost connection for notifications is made again after this time.
 	retryInterval = 200 * time.Millisecond
 	// Commits of other processes that no notification told of are noticed this
@@ -94,6 +101,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := migrate(ctx, conn, c.Schema, c.Migrations); err != nil {
 		return nil, fmt.Errorf("%s: %w", where, Wrap(err, "migrate the database"))
 	}
+	conn.Tracer, config.PingTimeout = deadlines{}, pingTimeout
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
@@ -110,6 +118,27 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 func durable(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
 	return err
+}
+
+// deadlines gives queries that have none a deadline of queryTimeout. It is a
+// tracer because that is where pgx lets the context of a query be another one,
+// and tells of the query's end.
+type deadlines struct{}
+
+type deadlineEnd struct{}
+
+func (deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	if _, has := ctx.Deadline(); has {
+		return ctx
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	return context.WithValue(ctx, deadlineEnd{}, cancel)
+}
+
+func (deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	if cancel, ok := ctx.Value(deadlineEnd{}).(context.CancelFunc); ok {
+		cancel()
+	}
 }
 
 // Close ends what runs and closes all connections. Updates that come later
