@@ -12,20 +12,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"github.com/octavo-books/octavo/chassis"
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	"github.com/octavo-books/octavo/internal/catalog"
-	catalogsqlite "github.com/octavo-books/octavo/internal/catalog/sqlite"
 	"github.com/octavo-books/octavo/internal/modelstore"
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/postgrestest"
 	"github.com/octavo-books/octavo/internal/readers"
-	readerssqlite "github.com/octavo-books/octavo/internal/readers/sqlite"
 	"github.com/octavo-books/octavo/internal/recommendations"
 	"github.com/octavo-books/octavo/internal/trainer"
 )
@@ -67,10 +70,10 @@ func start(t *testing.T, name string, add func(*chassis.App) (addr string)) *pro
 	return p
 }
 
-func startCatalog(t *testing.T, addr, db string) *process {
+func startCatalog(t *testing.T, addr string, open func(context.Context) (catalogStore, error)) *process {
 	t.Helper()
 	return start(t, "catalog", func(app *chassis.App) string {
-		store, err := catalogsqlite.Open(t.Context(), db)
+		store, err := open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,10 +88,10 @@ func startCatalog(t *testing.T, addr, db string) *process {
 	})
 }
 
-func startReaders(t *testing.T, addr, db string) *process {
+func startReaders(t *testing.T, addr string, open func(context.Context) (readersStore, error)) *process {
 	t.Helper()
 	return start(t, "readers", func(app *chassis.App) string {
-		store, err := readerssqlite.Open(t.Context(), db)
+		store, err := open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,15 +106,135 @@ func startReaders(t *testing.T, addr, db string) *process {
 	})
 }
 
+// follower is a recommendations service.
+type follower struct {
+	*process
+	server  *recommendations.Server
+	metrics *prometheus.Registry
+}
+
+func startFollower(t *testing.T, addr, catalogAddr, readersAddr string, models *modelstore.Dir, silence time.Duration) *follower {
+	t.Helper()
+	f := &follower{metrics: prometheus.NewRegistry()}
+	f.process = start(t, "recommendations", func(app *chassis.App) string {
+		f.server = recommendations.New(recommendations.Config{
+			Catalog: catalogv1.NewCatalogServiceClient(dial(t, app, catalogAddr)), Readers: readersv1.NewReadersServiceClient(dial(t, app, readersAddr)),
+			Models: models, Log: app.Log(), Metrics: f.metrics, ModelsPoll: 10 * time.Millisecond, MaxSilence: silence,
+		})
+		app.Go("recommendations", f.server.Run)
+		at, err := app.GRPC("recommendations", addr, f.server.Ready, f.server.Register)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at.String()
+	})
+	return f
+}
+
+// metric is the value of a gauge of the log's feed.
+func (f *follower) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := f.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == name && m.GetLabel()[0].GetValue() == "log" {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+func dial(t *testing.T, app *chassis.App, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := app.Dial("service", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 type clients struct {
 	catalog         catalogv1.CatalogServiceClient
 	readers         readersv1.ReadersServiceClient
 	recommendations recommendationsv1.RecommendationsServiceClient
 }
 
+// connect makes clients in a process of their own.
+func connect(t *testing.T, catalogAddr, readersAddr, recommendationsAddr string) clients {
+	t.Helper()
+	var c clients
+	start(t, "client", func(app *chassis.App) string {
+		c = clients{
+			catalogv1.NewCatalogServiceClient(dial(t, app, catalogAddr)), readersv1.NewReadersServiceClient(dial(t, app, readersAddr)),
+			recommendationsv1.NewRecommendationsServiceClient(dial(t, app, recommendationsAddr)),
+		}
+		return ""
+	})
+	return c
+}
+
+// click has a reader finish what is recommended first, and waits until that is
+// known and not recommended any more. All services may be on their way.
+func (c clients) click(t *testing.T, reader int32) {
+	t.Helper()
+	ask := &recommendationsv1.RecommendRequest{ReaderId: reader, MaxResults: 20}
+	var before *recommendationsv1.RecommendResponse
+	eventually(t, "there are recommendations", func() (ok bool) {
+		var err error
+		before, err = c.recommendations.Recommend(t.Context(), ask)
+		return err == nil && len(before.GetRecommendations()) > 0
+	})
+	book := before.GetRecommendations()[0].GetId()
+	ask.MinPosition = c.record(t, did(reader, book))
+	eventually(t, "an answer is not stale", func() bool {
+		after, err := c.recommendations.Recommend(t.Context(), ask)
+		if err != nil || after.GetStale() {
+			return false
+		}
+		if slices.ContainsFunc(after.GetRecommendations(), func(b *recommendationsv1.Recommendation) bool { return b.GetId() == book }) {
+			t.Errorf("reader %d finished book %d and is recommended it at position %d of %d", reader, book, after.GetPosition(), ask.GetMinPosition())
+		}
+		return true
+	})
+}
+
+// record records an interaction and returns its position.
+func (c clients) record(t *testing.T, interaction *readersv1.Interaction) int64 {
+	t.Helper()
+	var recorded *readersv1.RecordInteractionsResponse
+	eventually(t, "it is recorded", func() bool {
+		var err error
+		recorded, err = c.readers.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{interaction}})
+		return err == nil
+	})
+	return recorded.GetPosition()
+}
+
+// history is how many books of a reader the recommendations know.
+func (c clients) history(t *testing.T, reader int32) int32 {
+	t.Helper()
+	var answer *recommendationsv1.RecommendResponse
+	eventually(t, "there is an answer", func() bool {
+		var err error
+		answer, err = c.recommendations.Recommend(t.Context(), &recommendationsv1.RecommendRequest{ReaderId: reader})
+		return err == nil
+	})
+	return answer.GetHistorySize()
+}
+
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	within(t, 20*time.Second, what, condition)
+}
+
+func within(t *testing.T, limit time.Duration, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
 	for !condition() {
@@ -143,6 +266,14 @@ func fill(t *testing.T, c clients) {
 	if _, err := c.catalog.ImportBooks(ctx, &catalogv1.ImportBooksRequest{Books: books}); err != nil {
 		t.Fatal(err)
 	}
+	c.fillLog(t)
+}
+
+// fillLog imports the readers and what they did, and returns the log's end.
+func (c clients) fillLog(t *testing.T) int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	var everybody []*readersv1.Reader
 	var log []*readersv1.Interaction
 	random := rand.New(rand.NewPCG(1, 2))
@@ -155,9 +286,11 @@ func fill(t *testing.T, c clients) {
 	if _, err := c.readers.ImportReaders(ctx, &readersv1.ImportReadersRequest{Readers: everybody}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.readers.RecordInteractions(ctx, &readersv1.RecordInteractionsRequest{Interactions: log}); err != nil {
+	recorded, err := c.readers.RecordInteractions(ctx, &readersv1.RecordInteractionsRequest{Interactions: log})
+	if err != nil {
 		t.Fatal(err)
 	}
+	return recorded.GetPosition()
 }
 
 func did(reader, book int32) *readersv1.Interaction {
@@ -166,123 +299,65 @@ func did(reader, book int32) *readersv1.Interaction {
 	}
 }
 
+func openModels(t *testing.T) *modelstore.Dir {
+	t.Helper()
+	models, err := modelstore.Open(filepath.Join(t.TempDir(), "models"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return models
+}
+
 func TestRecommendationsFollowRealServices(t *testing.T) {
-	dir := t.TempDir()
-	catalogDB, readersDB := filepath.Join(dir, "catalog.db"), filepath.Join(dir, "readers.db")
-	catalogProcess := startCatalog(t, "127.0.0.1:0", catalogDB)
-	readersProcess := startReaders(t, "127.0.0.1:0", readersDB)
-	models, err := modelstore.Open(filepath.Join(dir, "models"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	onEachEngine(t, func(t *testing.T, db databases) {
+		catalogProcess := startCatalog(t, "127.0.0.1:0", db.catalog)
+		readersProcess := startReaders(t, "127.0.0.1:0", db.readers)
+		models := openModels(t)
+		follower := startFollower(t, "127.0.0.1:0", catalogProcess.addr, readersProcess.addr, models, 0)
+		c := connect(t, catalogProcess.addr, readersProcess.addr, follower.addr)
+		eventually(t, "ready with nothing there", func() bool { return follower.server.Ready() == nil })
 
-	var c clients
-	var server *recommendations.Server
-	start(t, "recommendations", func(app *chassis.App) string {
-		catalogConn, err := app.Dial("catalog", catalogProcess.addr)
+		fill(t, c)
+		result, err := trainer.Run(t.Context(), trainer.Config{Catalog: c.catalog, Readers: c.readers, Models: models, Log: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
-		readersConn, err := app.Dial("readers", readersProcess.addr)
-		if err != nil {
-			t.Fatal(err)
+		if result.Books != 3*shelf || result.Readers != people || result.Position != people*8 {
+			t.Errorf("trained on %+v", result)
 		}
-		c.catalog, c.readers = catalogv1.NewCatalogServiceClient(catalogConn), readersv1.NewReadersServiceClient(readersConn)
-		server = recommendations.New(recommendations.Config{
-			Catalog: c.catalog, Readers: c.readers, Models: models, Log: app.Log(), Metrics: app.Metrics(), ModelsPoll: 10 * time.Millisecond,
+		best, err := c.catalog.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 1})
+		if err != nil || best.GetBooks()[0].GetPopularity() == 0 {
+			t.Errorf("the catalogue does not know the training's popularity: %v, %v", best, err)
+		}
+		eventually(t, "the model is in use", func() bool {
+			model, err := c.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
+			return err == nil && model.GetModelVersion() == result.Version
 		})
-		app.Go("recommendations", server.Run)
-		addr, err := app.GRPC("recommendations", "127.0.0.1:0", server.Ready, server.Register)
+		for reader := range int32(20) {
+			c.click(t, reader+1)
+		}
+
+		const gone = 150
+		if n := c.history(t, gone); n != 8 {
+			t.Fatalf("reader %d has a history of %d", gone, n)
+		}
+		asked := time.Now()
+		erased, err := c.readers.EraseReader(t.Context(), &readersv1.EraseReaderRequest{ReaderId: gone})
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := app.Dial("recommendations", addr.String())
-		if err != nil {
-			t.Fatal(err)
+		eventually(t, "the erased reader is a stranger", func() bool { return c.history(t, gone) == 0 })
+		// A second is the promise; a machine with much else to do is given more.
+		if took := time.Since(asked); took > 5*time.Second {
+			t.Errorf("forgotten after %v", took)
+		} else {
+			t.Logf("forgotten after %v", took)
 		}
-		c.recommendations = recommendationsv1.NewRecommendationsServiceClient(conn)
-		return addr.String()
-	})
-	eventually(t, "ready with nothing there", func() bool { return server.Ready() == nil })
-
-	fill(t, c)
-	result, err := trainer.Run(t.Context(), trainer.Config{Catalog: c.catalog, Readers: c.readers, Models: models, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if result.Books != 3*shelf || result.Readers != people || result.Position != people*8 {
-		t.Errorf("trained on %+v", result)
-	}
-	best, err := c.catalog.ListBooks(t.Context(), &catalogv1.ListBooksRequest{PageSize: 1})
-	if err != nil || best.GetBooks()[0].GetPopularity() == 0 {
-		t.Errorf("the catalogue does not know the training's popularity: %v, %v", best, err)
-	}
-	eventually(t, "the model is in use", func() bool {
-		model, err := c.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
-		return err == nil && model.GetModelVersion() == result.Version
-	})
-
-	click := func(reader int32) {
-		t.Helper()
-		ask := &recommendationsv1.RecommendRequest{ReaderId: reader, MaxResults: 20}
-		before, err := c.recommendations.Recommend(t.Context(), ask)
-		if err != nil {
-			t.Fatal(err)
+		again, err := trainer.Run(t.Context(), trainer.Config{Catalog: c.catalog, Readers: c.readers, Models: models, Log: quiet})
+		if err != nil || again.Readers != people-1 || again.Position != erased.GetPosition() {
+			t.Errorf("trained on %d readers up to %d, %v; want one less than %d up to %d", again.Readers, again.Position, err, people, erased.GetPosition())
 		}
-		book := before.GetRecommendations()[0].GetId()
-		var recorded *readersv1.RecordInteractionsResponse
-		eventually(t, "the click is recorded", func() bool {
-			recorded, err = c.readers.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{did(reader, book)}})
-			return err == nil
-		})
-		ask.MinPosition = recorded.GetPosition()
-		eventually(t, "an answer is not stale", func() bool {
-			after, err := c.recommendations.Recommend(t.Context(), ask)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if after.GetStale() {
-				return false
-			}
-			if slices.ContainsFunc(after.GetRecommendations(), func(b *recommendationsv1.Recommendation) bool { return b.GetId() == book }) {
-				t.Errorf("reader %d finished book %d and is recommended it at position %d of %d", reader, book, after.GetPosition(), ask.GetMinPosition())
-			}
-			return true
-		})
-	}
-	for reader := range int32(20) {
-		click(reader + 1)
-	}
 
-	const gone = 150
-	history := func() int32 {
-		response, err := c.recommendations.Recommend(t.Context(), &recommendationsv1.RecommendRequest{ReaderId: gone})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.GetHistorySize()
-	}
-	if history() != 8 {
-		t.Fatalf("reader %d has a history of %d", gone, history())
-	}
-	asked := time.Now()
-	erased, err := c.readers.EraseReader(t.Context(), &readersv1.EraseReaderRequest{ReaderId: gone})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the erased reader is a stranger", func() bool { return history() == 0 })
-	// A second is the promise; a machine with much else to do is given more.
-	if took := time.Since(asked); took > 5*time.Second {
-		t.Errorf("forgotten after %v", took)
-	} else {
-		t.Logf("forgotten after %v", took)
-	}
-	again, err := trainer.Run(t.Context(), trainer.Config{Catalog: c.catalog, Readers: c.readers, Models: models, Log: quiet})
-	if err != nil || again.Readers != people-1 || again.Position != erased.GetPosition() {
-		t.Errorf("trained on %d readers up to %d, %v; want one less than %d up to %d", again.Readers, again.Position, err, people, erased.GetPosition())
-	}
-
-	for round := range int32(3) {
 		catalogProcess.stop()
 		readersProcess.stop()
 		for reader := range int32(10) {
@@ -291,15 +366,134 @@ func TestRecommendationsFollowRealServices(t *testing.T) {
 				t.Fatalf("without the others: %v, %v", response, err)
 			}
 		}
-		catalogProcess = startCatalog(t, catalogProcess.addr, catalogDB)
-		readersProcess = startReaders(t, readersProcess.addr, readersDB)
-		click(100 + round)
-	}
+		startCatalog(t, catalogProcess.addr, db.catalog)
+		startReaders(t, readersProcess.addr, db.otherReaders)
+		eventually(t, "the empty log in the place of the old is followed", func() bool {
+			model, err := c.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
+			return err == nil && model.GetPosition() == 0
+		})
+	})
+}
 
-	readersProcess.stop()
-	readersProcess = startReaders(t, readersProcess.addr, filepath.Join(dir, "other.db"))
-	eventually(t, "the empty log in the place of the old is followed", func() bool {
-		model, err := c.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
-		return err == nil && model.GetPosition() == 0
+// Whichever of the services comes back first, after all were gone or one alone.
+func TestServicesRestartInAnyOrder(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, db databases) {
+		catalogProcess := startCatalog(t, "127.0.0.1:0", db.catalog)
+		readersProcess := startReaders(t, "127.0.0.1:0", db.readers)
+		models := openModels(t)
+		follower := startFollower(t, "127.0.0.1:0", catalogProcess.addr, readersProcess.addr, models, 0)
+		c := connect(t, catalogProcess.addr, readersProcess.addr, follower.addr)
+		fill(t, c)
+		stop := map[string]func(){
+			"catalog": func() { catalogProcess.stop() }, "readers": func() { readersProcess.stop() }, "recommendations": func() { follower.stop() },
+		}
+		begin := map[string]func(){
+			"catalog": func() { catalogProcess = startCatalog(t, catalogProcess.addr, db.catalog) },
+			"readers": func() { readersProcess = startReaders(t, readersProcess.addr, db.readers) },
+			"recommendations": func() {
+				follower = startFollower(t, follower.addr, catalogProcess.addr, readersProcess.addr, models, 0)
+			},
+		}
+		for i, order := range [][]string{
+			{"catalog"}, {"readers"}, {"recommendations"},
+			{"catalog", "readers", "recommendations"}, {"catalog", "recommendations", "readers"},
+			{"readers", "catalog", "recommendations"}, {"readers", "recommendations", "catalog"},
+			{"recommendations", "catalog", "readers"}, {"recommendations", "readers", "catalog"},
+		} {
+			t.Run(strings.Join(order, ", "), func(t *testing.T) {
+				for _, name := range order {
+					stop[name]()
+				}
+				for _, name := range order {
+					begin[name]()
+				}
+				reader := int32(100 + i)
+				c.click(t, reader)
+				if n := c.history(t, reader); n != 9 {
+					t.Errorf("reader %d has a history of %d, want 9", reader, n)
+				}
+			})
+		}
+	})
+}
+
+// The services and who follows them run on while their database is away.
+func TestTheDatabaseRestartsUnderFollowers(t *testing.T) {
+	server := postgrestest.Start(t, "fsync=off")
+	db := postgres(server.Database(t), server.Database(t))
+	catalogProcess := startCatalog(t, "127.0.0.1:0", db.catalog)
+	readersProcess := startReaders(t, "127.0.0.1:0", db.readers)
+	follower := startFollower(t, "127.0.0.1:0", catalogProcess.addr, readersProcess.addr, openModels(t), 0)
+	c := connect(t, catalogProcess.addr, readersProcess.addr, follower.addr)
+	fill(t, c)
+	for reader, end := range []func() error{server.Stop, server.Kill} {
+		reader := int32(reader + 1)
+		c.click(t, reader)
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.history(t, reader); n != 9 {
+			t.Errorf("without a database, reader %d has a history of %d, want 9", reader, n)
+		}
+		if err := server.Up(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		c.click(t, reader+10)
+		t.Logf("a click was followed %v after the database was back", time.Since(began).Round(time.Millisecond))
+	}
+}
+
+// A follower that was away comes to all that happened meanwhile, also to who was
+// erased and who does not want to be followed, without starting anew.
+func TestAFollowerThatIsFarBehind(t *testing.T) {
+	const missed = 20_000
+	onEachEngine(t, func(t *testing.T, db databases) {
+		catalogProcess := startCatalog(t, "127.0.0.1:0", db.catalog)
+		readersProcess := startReaders(t, "127.0.0.1:0", db.readers)
+		way := nettest.Start(t, readersProcess.addr)
+		follower := startFollower(t, "127.0.0.1:0", catalogProcess.addr, way.Addr, openModels(t), 0)
+		c := connect(t, catalogProcess.addr, readersProcess.addr, follower.addr)
+		fill(t, c)
+		eventually(t, "all is known", func() bool { return follower.metric(t, "octavo_feed_position") == people*8 })
+
+		way.Close()
+		eventually(t, "the follower says that it follows no more", func() bool {
+			return follower.metric(t, "octavo_feed_connected") == 0 && follower.metric(t, "octavo_feed_behind_seconds") > 0
+		})
+		if _, err := c.readers.EraseReader(t.Context(), &readersv1.EraseReaderRequest{ReaderId: 1}); err != nil {
+			t.Fatal(err)
+		}
+		var head int64
+		for n := int32(0); n < missed; {
+			request := &readersv1.RecordInteractionsRequest{}
+			for range 1000 {
+				request.Interactions = append(request.GetInteractions(), &readersv1.Interaction{
+					ReaderId: n%(people-10) + 10, BookId: n%(3*shelf) + 1, Kind: readersv1.InteractionKind_INTERACTION_KIND_VIEW,
+				})
+				n++
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			recorded, err := c.readers.RecordInteractions(ctx, request)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			head = recorded.GetPosition()
+		}
+		if n := c.history(t, 1); n != 8 {
+			t.Errorf("the follower has a history of %d of the reader that was erased meanwhile, want the 8 that it knew", n)
+		}
+		way.Open()
+		began := time.Now()
+		eventually(t, "the follower is at the end", func() bool { return follower.metric(t, "octavo_feed_position") == float64(head) })
+		t.Logf("%d interactions behind, the follower was at the end after %v", missed, time.Since(began).Round(time.Millisecond))
+		if n := c.history(t, 1); n != 0 {
+			t.Errorf("the reader that was erased meanwhile has a history of %d", n)
+		}
+		if behind := follower.metric(t, "octavo_feed_behind_seconds"); behind != 0 {
+			t.Errorf("at the end, it is said to be %v s behind", behind)
+		}
+		c.click(t, 2)
 	})
 }

@@ -3,7 +3,6 @@ package following
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	"github.com/octavo-books/octavo/internal/load"
-	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommendations"
 )
 
@@ -33,13 +31,10 @@ func TestFreshnessUnderLoad(t *testing.T) {
 		rate     = 300 // calls a second, three of four of them writes
 		lasts    = 5 * time.Second
 	)
-	dir := t.TempDir()
-	catalog := startCatalog(t, "127.0.0.1:0", filepath.Join(dir, "catalog.db"))
-	log := startReaders(t, "127.0.0.1:0", filepath.Join(dir, "readers.db"))
-	models, err := modelstore.Open(filepath.Join(dir, "models"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := engines["SQLite"](t)
+	catalog := startCatalog(t, "127.0.0.1:0", db.catalog)
+	log := startReaders(t, "127.0.0.1:0", db.readers)
+	models := openModels(t)
 	var c clients
 	var answering []recommendationsv1.RecommendationsServiceClient
 	var registries []prometheus.Gatherer
