@@ -63,7 +63,7 @@ func Database(t testing.TB) string {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
-		s, err := start("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+		s, err := Run("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,20 +72,49 @@ func Database(t testing.TB) string {
 	return shared.server.Database(t)
 }
 
+// Copies returns a function like Database whose databases are copies of one that
+// prepare has filled, such as with a schema: that is much quicker than to fill
+// each. prepare is called once, when the first is asked for, and leaves no
+// connection open.
+func Copies(prepare func(ctx context.Context, url string) error) func(testing.TB) string {
+	var mu sync.Mutex
+	var original string
+	return func(t testing.TB) string {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if original == "" {
+			filled := Database(t)
+			if err := prepare(t.Context(), filled); err != nil {
+				t.Fatal(err)
+			}
+			parsed, err := url.Parse(filled)
+			if err != nil {
+				t.Fatal(err)
+			}
+			original = strings.TrimPrefix(parsed.Path, "/")
+		}
+		// The shared server is there, and never another one.
+		return shared.server.Database(t, "TEMPLATE "+original)
+	}
+}
+
 // Start starts another server, with settings like "fsync=off" beyond those that
 // PostgreSQL has by itself, for tests that do something to it. It is stopped
 // and removed at the end of the test.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := start(settings...)
+	s, err := Run(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.close)
+	t.Cleanup(s.Close)
 	return s
 }
 
-func start(settings ...string) (*Server, error) {
+// Run is Start for programs that measure. The server is stopped and removed by
+// Close, or when the process ends.
+func Run(settings ...string) (*Server, error) {
 	initdb, err := program("initdb")
 	if err != nil {
 		return nil, err
@@ -110,7 +139,7 @@ func start(settings ...string) (*Server, error) {
 	}
 	if err := s.start(initdb, postgres, settings); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		s.close()
+		s.Close()
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w\n%s", err, log), os.RemoveAll(dir))
 	}
 	return s, nil
@@ -188,7 +217,8 @@ func (s *Server) Stop() error { return s.command("stop") }
 // more; their memory is lost.
 func (s *Server) Kill() error { return s.command("kill") }
 
-func (s *Server) close() {
+// Close ends the server and removes all of it.
+func (s *Server) Close() {
 	// The script ends the server and removes the folder when nobody can tell it
 	// anything any more, which is also the case when this process has died.
 	if s.commands != nil {
@@ -220,9 +250,20 @@ func execute(url, statements string) error {
 // CREATE DATABASE.
 func (s *Server) Database(t testing.TB, options ...string) string {
 	t.Helper()
+	database, err := s.NewDatabase(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return database
+}
+
+// NewDatabase is Database for programs that measure.
+func (s *Server) NewDatabase(options ...string) (string, error) {
 	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	s.Execute(t, "CREATE DATABASE "+name+" "+strings.Join(options, " "))
-	return s.url(name)
+	if err := execute(s.url("postgres"), "CREATE DATABASE "+name+" "+strings.Join(options, " ")); err != nil {
+		return "", fmt.Errorf("create a database: %w", err)
+	}
+	return s.url(name), nil
 }
 
 func (s *Server) url(database string) string {

@@ -41,6 +41,31 @@ func TestDatabases(t *testing.T) {
 	}
 }
 
+func TestCopies(t *testing.T) {
+	var prepared int
+	execute := func(ctx context.Context, url, statement string) error {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, statement)
+		return errors.Join(err, conn.Close(ctx))
+	}
+	database := postgrestest.Copies(func(ctx context.Context, url string) error {
+		prepared++
+		return execute(ctx, url, "CREATE TABLE words (word text PRIMARY KEY); INSERT INTO words VALUES ('a')")
+	})
+	for range 3 {
+		// In each there is what was prepared, and nothing that was done to another.
+		if err := execute(t.Context(), database(t), "INSERT INTO words SELECT word || 'b' FROM words"); err != nil {
+			t.Error(err)
+		}
+	}
+	if prepared != 1 {
+		t.Errorf("prepared %d times, want once", prepared)
+	}
+}
+
 func TestStopAndKill(t *testing.T) {
 	s := postgrestest.Start(t, "fsync=off")
 	url := s.Database(t)

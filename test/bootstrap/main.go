@@ -3,6 +3,7 @@
 // programs as they are built and a model in use. It shows progress.
 //
 //	go run ./test/bootstrap                                     # 10 M interactions, from a database of the readers service
+//	go run ./test/bootstrap -postgres                           # the same in a PostgreSQL that it starts for itself
 //	go run ./test/bootstrap -interactions 50000000 -generated   # 1 M readers with 50 books, from a feed that is made as it is read
 //
 // It needs Linux, which says what a process used.
@@ -26,7 +27,9 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/internal/modelstore"
+	"github.com/octavo-books/octavo/internal/postgrestest"
 	"github.com/octavo-books/octavo/internal/readers"
+	readerspostgres "github.com/octavo-books/octavo/internal/readers/postgres"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
 	"github.com/octavo-books/octavo/internal/recommender"
 )
@@ -36,6 +39,7 @@ func main() {
 	flag.Int64Var(&w.interactions, "interactions", 10_000_000, "length of the log, 50 for each reader")
 	books := flag.Int("books", 100_000, "books of the catalogue")
 	generated := flag.Bool("generated", false, "leave the readers service out: the feed is made as it is read")
+	postgres := flag.Bool("postgres", false, "keep the log in PostgreSQL")
 	flag.Parse()
 	w.books, w.block = int32(*books), 100
 	if *generated {
@@ -43,13 +47,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, w, *generated); err != nil {
+	if err := run(ctx, w, *generated, *postgres); err != nil {
 		fmt.Fprintln(os.Stderr, "bootstrap:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, w world, generated bool) (err error) {
+func run(ctx context.Context, w world, generated, postgres bool) (err error) {
 	folder, err := os.MkdirTemp("", "octavo-bootstrap-")
 	if err != nil {
 		return err
@@ -87,11 +91,29 @@ func run(ctx context.Context, w world, generated bool) (err error) {
 
 	from := readersAddr.String()
 	if !generated {
-		database := filepath.Join(folder, "readers.db")
-		if err := fill(ctx, w, database); err != nil {
+		setting, database := "--db", filepath.Join(folder, "readers.db")
+		if postgres {
+			server, err := postgrestest.Run()
+			if err != nil {
+				return err
+			}
+			defer server.Close()
+			url, err := server.NewDatabase()
+			if err != nil {
+				return err
+			}
+			setting, database = "--database-url-file", filepath.Join(folder, "url")
+			if err := os.WriteFile(database, []byte(url), 0o600); err != nil {
+				return err
+			}
+			err = fill(ctx, w, func() (store, error) { return readerspostgres.Open(ctx, url) })
+			if err != nil {
+				return err
+			}
+		} else if err := fill(ctx, w, func() (store, error) { return sqlite.Open(ctx, database) }); err != nil {
 			return err
 		}
-		served, err := start(ctx, folder, "readers", "--db", database)
+		served, err := start(ctx, folder, "readers", setting, database)
 		if err != nil {
 			return err
 		}
@@ -159,9 +181,14 @@ func train(ctx context.Context, w world, folder string) (int64, error) {
 	return info.Size(), nil
 }
 
+type store interface {
+	readers.Store
+	Close() error
+}
+
 // fill makes a database of the readers service.
-func fill(ctx context.Context, w world, path string) (err error) {
-	store, err := sqlite.Open(ctx, path)
+func fill(ctx context.Context, w world, open func() (store, error)) (err error) {
+	store, err := open()
 	if err != nil {
 		return err
 	}
