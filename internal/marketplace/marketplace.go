@@ -39,7 +39,8 @@ type Config struct {
 	// each of which adds to X-Forwarded-For.
 	TrustedProxies int
 
-	// SessionKey signs cookies; 32 bytes, the same on every replica.
+	// SessionKey signs cookies: 32 bytes, or several such keys as for
+	// session.NewCodec, the same on every replica.
 	SessionKey []byte
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer // nil for none

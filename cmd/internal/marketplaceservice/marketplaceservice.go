@@ -26,7 +26,7 @@ type Service struct {
 	CatalogAddr         string `env:"OCTAVO_CATALOG_ADDR" default:"127.0.0.1:50052" group:"addresses" help:"Address of the catalog service (${env})."`
 	ReadersAddr         string `env:"OCTAVO_READERS_ADDR" default:"127.0.0.1:50053" group:"addresses" help:"Address of the readers service (${env})."`
 	RecommendationsAddr string `env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address of the recommendations service (${env})."`
-	SessionKeyFile      string `env:"OCTAVO_SESSION_KEY_FILE" default:"octavo-data/session.key" type:"path" group:"data" help:"File with the key that signs visitors' cookies, made when missing. All replicas need the same (${env})."`
+	SessionKeyFile      string `env:"OCTAVO_SESSION_KEY_FILE" default:"octavo-data/session.key" type:"path" group:"data" help:"File with the key that signs visitors' cookies, made when missing. All replicas need the same. Keys put behind it are believed and sign nothing (${env})."`
 	Access              `embed:""`
 }
 

@@ -11,11 +11,12 @@ import (
 	"github.com/octavo-books/octavo/chassis/secret"
 )
 
-// SessionKeySize is the length in bytes of the key that signs cookies.
+// SessionKeySize is the length in bytes of a key that signs cookies.
 const SessionKeySize = 32
 
 // SessionKey reads the key that signs visitors' cookies, and makes one when
-// the file does not exist. The file is readable by its owner only.
+// the file does not exist. The file is readable by its owner only. Further keys
+// may follow in it, whose cookies are believed as well.
 func SessionKey(path string) (secret.Bytes, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,8 +25,8 @@ func SessionKey(path string) (secret.Bytes, error) {
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("read session key: %w; let this user read the file, or name another with --session-key-file", err)
 	}
-	if len(key) != SessionKeySize {
-		return secret.Bytes{}, fmt.Errorf("session key %s has %d bytes instead of %d: remove the file and a new one is made, which signs all visitors out", path, len(key), SessionKeySize)
+	if len(key) == 0 || len(key)%SessionKeySize != 0 {
+		return secret.Bytes{}, fmt.Errorf("session key %s has %d bytes instead of %d, or of several keys of %[3]d: remove the file and a new one is made, which makes strangers of all visitors without an account", path, len(key), SessionKeySize)
 	}
 	return secret.Of(key), nil
 }

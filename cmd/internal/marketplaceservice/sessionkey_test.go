@@ -41,6 +41,17 @@ func TestTheSessionKeyIsMadeOnceAndKept(t *testing.T) {
 	}
 }
 
+func TestSeveralSessionKeysMayFollowOneAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "session.key")
+	want := bytes.Repeat([]byte("a key of thirty-two bytes, or so"), 2)
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := SessionKey(path); err != nil || !bytes.Equal(got.Reveal(), want) {
+		t.Errorf("got %q, %v; want both keys", got.Reveal(), err)
+	}
+}
+
 func TestABrokenSessionKeyStopsTheStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "session.key")
 	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {

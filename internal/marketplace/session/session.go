@@ -20,7 +20,7 @@ const (
 	MaxRecent = 20
 	// MaxLength bounds an encoded session, in bytes.
 	MaxLength = 256
-	// KeySize is the least number of bytes of a key.
+	// KeySize is the number of bytes of a key.
 	KeySize = 32
 )
 
@@ -77,17 +77,23 @@ func (s *Session) MinPosition(now time.Time, patience time.Duration) int64 {
 
 // Codec turns sessions into cookie values and back. It is safe for concurrent
 // use.
-type Codec struct{ key []byte }
+type Codec struct{ keys [][]byte }
 
-// NewCodec makes a codec from a secret of at least KeySize bytes.
+// NewCodec makes a codec from a secret: one key of KeySize bytes, or several
+// behind one another. The first signs, and what any of them has signed is read,
+// so that a key can be replaced while cookies of the one before are around.
 func NewCodec(secret []byte) (*Codec, error) {
-	if len(secret) < KeySize {
-		return nil, errors.New("the session key is shorter than 32 bytes")
+	if len(secret) == 0 || len(secret)%KeySize != 0 {
+		return nil, errors.New("the session key is not 32 bytes, nor several keys of 32")
 	}
-	// A key of its own, so that the secret can serve other ends as well.
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("octavo session"))
-	return &Codec{key: mac.Sum(nil)}, nil
+	c := &Codec{}
+	for part := range slices.Chunk(secret, KeySize) {
+		// A key of its own, so that the secret can serve other ends as well.
+		mac := hmac.New(sha256.New, part)
+		mac.Write([]byte("octavo session"))
+		c.keys = append(c.keys, mac.Sum(nil))
+	}
+	return c, nil
 }
 
 // Encode is s as a cookie value of at most MaxLength bytes.
@@ -100,11 +106,11 @@ func (c *Codec) Encode(s Session) string {
 	for _, book := range s.Recent[max(0, len(s.Recent)-MaxRecent):] {
 		record = binary.AppendUvarint(record, uint64(uint32(book)))
 	}
-	return base64.RawURLEncoding.EncodeToString(c.sign(record))
+	return base64.RawURLEncoding.EncodeToString(sign(c.keys[0], record))
 }
 
 // Decode reads a cookie value. It says false for everything that Encode with
-// the same secret has not made.
+// one of the same keys has not made.
 func (c *Codec) Decode(value string) (Session, bool) {
 	if value == "" || len(value) > MaxLength {
 		return Session{}, false
@@ -114,14 +120,15 @@ func (c *Codec) Decode(value string) (Session, bool) {
 		return Session{}, false
 	}
 	record := signed[:len(signed)-sha256.Size]
-	if !hmac.Equal(c.sign(slices.Clone(record)), signed) || record[0] != version {
+	signedBy := func(key []byte) bool { return hmac.Equal(sign(key, slices.Clone(record)), signed) }
+	if !slices.ContainsFunc(c.keys, signedBy) || record[0] != version {
 		return Session{}, false
 	}
 	return parse(record)
 }
 
-func (c *Codec) sign(record []byte) []byte {
-	mac := hmac.New(sha256.New, c.key)
+func sign(key, record []byte) []byte {
+	mac := hmac.New(sha256.New, key)
 	mac.Write(record)
 	return mac.Sum(record)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,9 +69,36 @@ func TestOnlyOwnSessionsAreRead(t *testing.T) {
 	}
 }
 
-func TestAShortKeyIsRefused(t *testing.T) {
-	if _, err := NewCodec(make([]byte, KeySize-1)); err == nil {
-		t.Error("a key of 31 bytes was taken")
+func TestAKeyOfAnotherLengthIsRefused(t *testing.T) {
+	for _, size := range []int{0, KeySize - 1, KeySize + 1, 2*KeySize - 1} {
+		if _, err := NewCodec(make([]byte, size)); err == nil {
+			t.Errorf("a key of %d bytes was taken", size)
+		}
+	}
+}
+
+// A key is replaced in steps, at each of which some replicas are a step behind.
+func TestAKeyIsReplacedWithoutLosingASession(t *testing.T) {
+	before, after := bytes.Repeat([]byte{1}, KeySize), bytes.Repeat([]byte{2}, KeySize)
+	steps := [][]byte{before, slices.Concat(before, after), slices.Concat(after, before), after}
+	codecs := make([]*Codec, len(steps))
+	for i, secret := range steps {
+		var err error
+		if codecs[i], err = NewCodec(secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := Session{Reader: 17, Recent: []int32{3}}
+	for i := 1; i < len(codecs); i++ {
+		for _, pair := range [][2]int{{i - 1, i}, {i, i - 1}, {i, i}} {
+			got, ok := codecs[pair[1]].Decode(codecs[pair[0]].Encode(want))
+			if !ok || !reflect.DeepEqual(got, want) {
+				t.Errorf("signed at step %d and read at step %d: %+v, %v; want %+v", pair[0], pair[1], got, ok, want)
+			}
+		}
+	}
+	if s, ok := codecs[3].Decode(codecs[0].Encode(want)); ok {
+		t.Errorf("the old key is gone, and its session is read as %+v", s)
 	}
 }
 
