@@ -112,10 +112,32 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
+// Replica starts a server that follows this one and can be read. It is removed
+// at the end of the test.
+func (s *Server) Replica(t testing.TB) *Server {
+	t.Helper()
+	replica, err := startFrom(s.url("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(replica.Close)
+	return replica
+}
+
+// Promote makes a primary of a replica, and returns when it takes writes.
+func (s *Server) Promote() error { return execute(s.url("postgres"), "SELECT pg_promote()") }
+
 // Run is Start for programs that measure. The server is stopped and removed by
 // Close, or when the process ends.
-func Run(settings ...string) (*Server, error) {
-	initdb, err := program("initdb")
+func Run(settings ...string) (*Server, error) { return startFrom("", settings...) }
+
+// startFrom starts a new server, or a replica of the primary at a URL.
+func startFrom(primary string, settings ...string) (*Server, error) {
+	maker := "initdb"
+	if primary != "" {
+		maker = "pg_basebackup"
+	}
+	maker, err := program(maker)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +159,7 @@ func Run(settings ...string) (*Server, error) {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
 	}
-	if err := s.start(initdb, postgres, settings); err != nil {
+	if err := s.start(maker, primary, postgres, settings); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		s.Close()
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w\n%s", err, log), os.RemoveAll(dir))
@@ -145,7 +167,7 @@ func Run(settings ...string) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) start(initdb, postgres string, settings []string) error {
+func (s *Server) start(maker, primary, postgres string, settings []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -154,7 +176,7 @@ func (s *Server) start(initdb, postgres string, settings []string) error {
 	if err := listener.Close(); err != nil {
 		return err
 	}
-	cmd := exec.Command("/bin/sh", "-c", script, "postgres", s.Dir, initdb, postgres,
+	cmd := exec.Command("/bin/sh", "-c", script, "postgres", s.Dir, maker, primary, postgres,
 		"-D", filepath.Join(s.Dir, "data"), "-p", strconv.Itoa(s.port), "-k", "", "-c", "listen_addresses=127.0.0.1")
 	for _, setting := range settings {
 		cmd.Args = append(cmd.Args, "-c", setting)
@@ -174,7 +196,11 @@ func (s *Server) start(initdb, postgres string, settings []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if err := s.command("init"); err != nil {
+	first := "init"
+	if primary != "" {
+		first = "copy"
+	}
+	if err := s.command(first); err != nil {
 		return err
 	}
 	return s.Up()
@@ -266,10 +292,13 @@ func (s *Server) NewDatabase(options ...string) (string, error) {
 	return s.url(name), nil
 }
 
+// Address is the host and port of the server.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
 func (s *Server) url(database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.User("postgres"), Path: database,
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), RawQuery: "sslmode=disable",
+		Host: s.Address(), RawQuery: "sslmode=disable",
 	}
 	return u.String()
 }

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,6 +64,10 @@ func TestFaults(t *testing.T) {
 		"PostgreSQL, read-only": {postgresReadOnly, true, "cannot be written to"},
 		"PostgreSQL, restarted": {func(t *testing.T) database { return postgresDown(t, (*postgrestest.Server).Stop) }, false, "the database"},
 		"PostgreSQL, killed":    {func(t *testing.T) database { return postgresDown(t, (*postgrestest.Server).Kill) }, false, "the database"},
+		"PostgreSQL, killed for good, and the replica promoted that the URL has behind it": {
+			func(t *testing.T) database { return postgresPromoted(t, false) }, false, "the database"},
+		"PostgreSQL, killed for good, and the replica promoted that the URL has before it": {
+			func(t *testing.T) database { return postgresPromoted(t, true) }, false, "the database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := c.open(t)
@@ -433,12 +439,37 @@ func postgresReadOnly(t *testing.T) database {
 
 func postgresDown(t *testing.T, end func(*postgrestest.Server) error) database {
 	server := postgrestest.Start(t)
-	must := func(do func() error) func() {
-		return func() {
-			if err := do(); err != nil {
-				t.Fatal(err)
-			}
+	return database{openPostgres(t, server.Database(t)), must(t, func() error { return end(server) }), must(t, server.Up)}
+}
+
+// postgresPromoted has a primary that dies, and a replica that is promoted then.
+// The service knows both by one URL, and must not take the replica for the
+// primary before. A commit waits for the replica, as it must where nothing that
+// was acknowledged may be lost with the primary.
+func postgresPromoted(t *testing.T, replicaFirst bool) database {
+	primary := postgrestest.Start(t)
+	both, err := url.Parse(primary.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica := primary.Replica(t)
+	primary.Execute(t, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+	primary.Execute(t, "SELECT pg_reload_conf()")
+	hosts := []string{both.Host, replica.Address()}
+	if replicaFirst {
+		slices.Reverse(hosts)
+	}
+	both.Host = strings.Join(hosts, ",")
+	query := both.Query()
+	query.Set("target_session_attrs", "read-write")
+	both.RawQuery = query.Encode()
+	return database{openPostgres(t, both.String()), must(t, primary.Kill), must(t, replica.Promote)}
+}
+
+func must(t *testing.T, do func() error) func() {
+	return func() {
+		if err := do(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return database{openPostgres(t, server.Database(t)), must(func() error { return end(server) }), must(server.Up)}
 }
