@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/octavo-books/octavo/fault"
@@ -81,19 +82,32 @@ func (l log) Register(r grpc.ServiceRegistrar) { readersv1.RegisterReadersServic
 func (l log) WatchInteractions(request *readersv1.WatchInteractionsRequest, stream grpc.ServerStreamingServer[readersv1.WatchInteractionsResponse]) error {
 	position, head := request.GetAfterPosition(), l.world.interactions
 	for position < head {
-		response := &readersv1.WatchInteractionsResponse{Head: head}
-		for range min(page, head-position) {
-			position++
-			e := l.world.at(position)
-			response.Interactions = append(response.Interactions, &readersv1.Interaction{
-				Position: position, ReaderId: e.Reader, BookId: e.Book, Kind: readersv1.InteractionKind(e.Kind), OccurredAt: &timestamppb.Timestamp{Seconds: e.Time},
-			})
-		}
-		response.Position = position
+		response := l.world.part(position)
+		position = response.GetPosition()
 		if err := stream.Send(response); err != nil {
 			return err
 		}
 	}
 	<-stream.Context().Done()
 	return fault.New(fault.Unavailable, "the feed ends")
+}
+
+// part is what the feed sends after a position.
+func (w world) part(position int64) *readersv1.WatchInteractionsResponse {
+	response := &readersv1.WatchInteractionsResponse{Head: w.interactions}
+	for range min(page, w.interactions-position) {
+		position++
+		e := w.at(position)
+		response.Interactions = append(response.Interactions, &readersv1.Interaction{
+			Position: position, ReaderId: e.Reader, BookId: e.Book, Kind: readersv1.InteractionKind(e.Kind), OccurredAt: &timestamppb.Timestamp{Seconds: e.Time},
+		})
+	}
+	response.Position = position
+	return response
+}
+
+// bytes is how many the feed sends for an interaction, of those at the end.
+func (w world) bytes() float64 {
+	last := w.part(max(0, w.interactions-page))
+	return float64(proto.Size(last)) / float64(len(last.GetInteractions()))
 }

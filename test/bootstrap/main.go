@@ -3,7 +3,7 @@
 // programs as they are built and a model in use. It shows progress.
 //
 //	go run ./test/bootstrap                                     # 10 M interactions, from a database of the readers service
-//	go run ./test/bootstrap -postgres                           # the same in a PostgreSQL that it starts for itself
+//	go run ./test/bootstrap -postgres                           # the same in a PostgreSQL that it starts for itself, and the size of its tables
 //	go run ./test/bootstrap -interactions 50000000 -generated   # 1 M readers with 50 books, from a feed that is made as it is read
 //
 // It needs Linux, which says what a process used.
@@ -12,6 +12,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,6 +25,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/internal/modelstore"
@@ -106,8 +109,10 @@ func run(ctx context.Context, w world, generated, postgres bool) (err error) {
 			if err := os.WriteFile(database, []byte(url), 0o600); err != nil {
 				return err
 			}
-			err = fill(ctx, w, func() (store, error) { return readerspostgres.Open(ctx, url) })
-			if err != nil {
+			if err := fill(ctx, w, func() (store, error) { return readerspostgres.Open(ctx, url) }); err != nil {
+				return err
+			}
+			if err := sizes(ctx, w, url); err != nil {
 				return err
 			}
 		} else if err := fill(ctx, w, func() (store, error) { return sqlite.Open(ctx, database) }); err != nil {
@@ -138,8 +143,8 @@ func run(ctx context.Context, w world, generated, postgres bool) (err error) {
 		return err
 	}
 	took := time.Since(began)
-	fmt.Printf("%d interactions of %d readers with %d books, model %.0f MB: ready after %.1f s, %.0f a second\n",
-		w.interactions, w.readers(), w.books, float64(modelSize)/1e6, took.Seconds(), float64(w.interactions)/took.Seconds())
+	fmt.Printf("%d interactions of %d readers with %d books, model %.0f MB: ready after %.1f s, %.0f a second, %.1f bytes of feed for each\n",
+		w.interactions, w.readers(), w.books, float64(modelSize)/1e6, took.Seconds(), float64(w.interactions)/took.Seconds(), w.bytes())
 	return nil
 }
 
@@ -208,7 +213,8 @@ func fill(ctx context.Context, w world, open func() (store, error)) (err error) 
 		for range min(5000, w.interactions-position) {
 			position++
 			e := w.at(position)
-			batch = append(batch, readers.Interaction{Reader: e.Reader, Book: e.Book, Kind: readers.Kind(e.Kind), OccurredAt: time.Unix(e.Time, 0)})
+			// With an id, as the storefront gives one.
+			batch = append(batch, readers.Interaction{ClientID: rand.Text(), Reader: e.Reader, Book: e.Book, Kind: readers.Kind(e.Kind), OccurredAt: time.Unix(e.Time, 0)})
 		}
 		if _, _, err := store.Record(ctx, batch); err != nil {
 			return err
@@ -219,6 +225,30 @@ func fill(ctx context.Context, w world, open func() (store, error)) (err error) 
 		}
 	}
 	return nil
+}
+
+// sizes prints what the tables take with their indexes, in all and for each
+// interaction.
+func sizes(ctx context.Context, w world, url string) (err error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	rows, err := conn.Query(ctx, `SELECT relname, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class
+		WHERE relnamespace = 'readers'::regnamespace AND relkind = 'r' AND pg_total_relation_size(oid) > 1000000 ORDER BY relname`)
+	if err != nil {
+		return err
+	}
+	var name string
+	var table, indexes, all int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &table, &indexes}, func() error {
+		all += table + indexes
+		fmt.Printf("%s: %.0f MB, and %.0f MB of indexes\n", name, float64(table)/1e6, float64(indexes)/1e6)
+		return nil
+	})
+	fmt.Printf("in all: %.1f bytes an interaction\n", float64(all)/float64(w.interactions))
+	return err
 }
 
 // program is a service under measurement.
