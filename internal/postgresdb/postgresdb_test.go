@@ -166,6 +166,31 @@ func TestSchemaThatIsThere(t *testing.T) {
 	}
 }
 
+// A password is replaced without a gap by a second role that acts as the first
+// one, which owns the tables: both are in use meanwhile, and the second can also
+// bring the schema up to date.
+func TestASecondRoleForTheSameTables(t *testing.T) {
+	s := postgrestest.Start(t, "fsync=off")
+	url := s.Database(t)
+	s.Execute(t, "CREATE ROLE octavo LOGIN")
+	s.Execute(t, "ALTER DATABASE "+url[strings.LastIndex(url, "/")+1:strings.Index(url, "?")]+" OWNER TO octavo")
+	before := open(t, strings.Replace(url, "postgres@", "octavo@", 1), older)
+	if err := before.Update(t.Context(), insert(t.Context(), "a")); err != nil {
+		t.Fatal(err)
+	}
+	s.Execute(t, "CREATE ROLE octavo_2 LOGIN IN ROLE octavo")
+	s.Execute(t, "ALTER ROLE octavo_2 SET role = octavo")
+	after := open(t, strings.Replace(url, "postgres@", "octavo_2@", 1), newer)
+	for word, db := range map[string]*postgresdb.DB{"b": before, "c": after} {
+		if err := db.Update(t.Context(), insert(t.Context(), word)); err != nil {
+			t.Errorf("write %s: %v", word, err)
+		}
+	}
+	if n := count(t, after); n != 3 {
+		t.Errorf("the second role sees %d words, want 3", n)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	const secret = "hunter2"
 	good := postgrestest.Database(t)
