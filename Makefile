@@ -125,6 +125,7 @@ lint: ## Check style and find likely mistakes.
 	$(call tool,buf) buf format --diff --exit-code
 	$(call tool,lint) golangci-lint run
 	cd test/manifests && go tool -modfile=../../tools/lint.mod golangci-lint run
+	cd test/kubernetes && go tool -modfile=../../tools/lint.mod golangci-lint run
 
 format: ## Format Go, templates and contracts.
 	gofmt -w chassis cmd internal test tools

@@ -59,15 +59,13 @@ func startBucket(t *testing.T, c *cluster.Cluster, dir string, authority *chassi
 func (b *bucket) models(t *testing.T) map[string][]byte {
 	t.Helper()
 	found := map[string][]byte{}
-	paths, err := filepath.Glob(filepath.Join(b.folder, "models", "*"))
+	paths, err := filepath.Glob(filepath.Join(b.folder, "models", "*.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			if found[filepath.Base(path)], err = os.ReadFile(path); err != nil {
-				t.Fatal(err)
-			}
+		if found[filepath.Base(path)], err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 	return found

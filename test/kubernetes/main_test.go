@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	attach = flag.String("cluster", "", "`folder` of a cluster that ./up has started, to run in that one and leave it up")
-	report = flag.String("report", "", "`file` for the report")
+	scratchIn = flag.String("scratch", "", "`folder` to write to, 3 GB; the one for temporary files when left out")
+	attach    = flag.String("cluster", "", "`folder` of a cluster that ./up has started, to run in that one and leave it up")
+	report    = flag.String("report", "", "`file` for the report")
 
 	// What TestMain finds and builds.
 	repository, programs, logs string

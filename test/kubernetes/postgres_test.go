@@ -57,7 +57,7 @@ func startPostgres(t *testing.T, c *cluster.Cluster, dir string) *postgres {
 		t.Fatal(err)
 	}
 	p.start(t)
-	p.sql(t, "postgres", "CREATE ROLE octavo LOGIN PASSWORD 'secret'; ", "CREATE DATABASE octavo OWNER octavo")
+	p.sql(t, "CREATE ROLE octavo LOGIN PASSWORD 'secret'; ", "CREATE DATABASE octavo OWNER octavo")
 	return p
 }
 
@@ -88,12 +88,12 @@ func (p *postgres) stop(t *testing.T) {
 	p.run(t, "pg_ctl", "-D", p.data, "-m", "fast", "-w", "stop")
 }
 
-// sql runs statements as superuser, each by itself, and returns what they print.
-func (p *postgres) sql(t *testing.T, database string, statements ...string) string {
+// sql runs statements as superuser, each by itself.
+func (p *postgres) sql(t *testing.T, statements ...string) {
 	t.Helper()
-	args := []string{"-h", filepath.Dir(p.data), "-d", database, "-v", "ON_ERROR_STOP=1", "-qAt"}
+	args := []string{"-h", filepath.Dir(p.data), "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qAt"}
 	for _, statement := range statements {
 		args = append(args, "-c", statement)
 	}
-	return p.run(t, "psql", args...)
+	p.run(t, "psql", args...)
 }

@@ -47,6 +47,10 @@ type outcome struct {
 		OK, Failed int64
 		P99        float64 `json:"p99_ms"`
 	}
+	// refused is how many calls the pods that are there at the end have refused
+	// meanwhile, as there was no room for them or no processor: two cores run all
+	// of this, and whatever else this machine does.
+	refused int64
 }
 
 // traffic begins load, which does not depend on the answers, on the usual pages
@@ -92,12 +96,43 @@ func (tr *traffic) end() outcome {
 // during is what becomes of traffic while something happens.
 func (s *shop) during(t *testing.T, happens func()) outcome {
 	t.Helper()
+	before := s.refusals(t)
 	tr := s.traffic(t, perSecond, mix)
-	time.Sleep(2 * time.Second) // of the usual, before
+	pass(2 * time.Second) // of the usual, before
 	happens()
-	time.Sleep(2 * time.Second) // and after it
-	return tr.end()
+	pass(2 * time.Second) // and after it
+	o := tr.end()
+	for pod, refused := range s.refusals(t) {
+		o.refused += max(0, int64(refused-before[pod])) // one that was started again counts anew
+	}
+	return o
 }
+
+// refusals are how many calls each pod has refused for overload, so far.
+func (s *shop) refusals(t *testing.T) map[string]float64 {
+	t.Helper()
+	refused := map[string]float64{}
+	for _, service := range services {
+		for _, p := range s.pods(t, service) {
+			if !p.ready() {
+				continue // it may be on a node that is gone
+			}
+			refused[p.Metadata.Name] = s.metric(t, service, p, "overload_refused_total")
+		}
+	}
+	return refused
+}
+
+// unexplained is an error when more calls failed than were refused for overload.
+func (o outcome) unexplained() error {
+	if failed, sent := o.failed(); failed > o.refused {
+		return fmt.Errorf("%d of %d calls failed, and %d were refused for overload", failed, sent, o.refused)
+	}
+	return nil
+}
+
+// pass lets a while pass, for which something is measured.
+func pass(while time.Duration) { <-time.After(while) }
 
 // of is what has become of the calls of one name.
 func (o outcome) of(name string) outcome {
@@ -135,7 +170,11 @@ func (o outcome) failures() string {
 	if told == nil {
 		return "none failed"
 	}
-	return "failed: " + strings.Join(told, ", ")
+	text := "failed: " + strings.Join(told, ", ")
+	if o.refused > 0 {
+		text += fmt.Sprintf(" (pods refused %d for overload)", o.refused)
+	}
+	return text
 }
 
 // longest is for how many seconds on end calls failed.

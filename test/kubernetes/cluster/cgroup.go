@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,14 +71,7 @@ func makeCgroups(name string) error {
 // removeCgroups removes a group and those below it. Their processes have ended;
 // the kernel may need a moment to notice.
 func removeCgroups(name string) error {
-	var err error
-	for range 50 {
-		if err = removeCgroupsOnce(name); err == nil {
-			return nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return err
+	return wait(context.Background(), 5*time.Second, "control groups to become empty", func() error { return removeCgroupsOnce(name) })
 }
 
 func removeCgroupsOnce(name string) error {

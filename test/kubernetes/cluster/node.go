@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -210,13 +211,14 @@ func (m machine) mount() error {
 		}
 	}
 	// No name is asked for outside.
-	hosts := "127.0.0.1 localhost\n"
+	var hosts strings.Builder
+	hosts.WriteString("127.0.0.1 localhost\n")
 	for number := 1; number <= m.Nodes; number++ {
-		hosts += nodeIP(number) + " " + nodeName(number) + "\n"
+		fmt.Fprintln(&hosts, nodeIP(number), nodeName(number))
 	}
 	for file, text := range map[string]string{
 		"/etc/resolv.conf": "nameserver " + dnsIP + "\n",
-		"/etc/hosts":       hosts,
+		"/etc/hosts":       hosts.String(),
 	} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) { // it may be a link
 			return err
