@@ -46,7 +46,7 @@ var calls = map[string]map[string][]string{
 		recommendedServices: {"Recommend", "BatchRecommend", "SimilarBooks", "GetModel"},
 		catalogService:      {"GetBook", "BatchGetBooks", "ListBooks", "ListCategories", "SearchBooks", "SuggestBooks", "MatchBooks"},
 		readersService:      {"CreateReader", "GetReader", "ListReaders", "RecordInteractions", "ListShelf", "ExportReader", "EraseReader", "SetPersonalisation"},
-		accountsService:     {"CreateAccount", "SignIn", "CheckSession", "ListSessions", "EndSessions", "ChangePassword"},
+		accountsService:     {"CreateAccount", "SignIn", "CheckSession", "ListSessions", "EndSessions", "ChangePassword", "BeginPasskeyRegistration", "FinishPasskeyRegistration", "BeginPasskeySignIn", "FinishPasskeySignIn", "ListPasskeys", "RenamePasskey", "RemovePasskey"},
 	},
 	"recommendations": {catalogService: {"WatchBooks"}, readersService: {"WatchInteractions"}},
 	"trainer":         {catalogService: {"WatchBooks", "SetPopularity"}, readersService: {"WatchInteractions"}},

@@ -177,6 +177,9 @@ func (s *shop) signInPage(v *visit) error {
 func (s *shop) showSignIn(v *visit, status int, page view.SignIn) error {
 	page.Brings = v.session.Reader != 0 && v.session.Origin == uint8(readersv1.Origin_ORIGIN_ANONYMOUS)
 	page.Frame = v.frame("Sign in", "Sign in to your shelves.")
+	if page.PasskeysAt = v.passkeysAt(); page.PasskeysAt != "" {
+		v.scripted(&page.Frame)
+	}
 	return v.show(status, view.SignInPage(page))
 }
 
@@ -332,6 +335,10 @@ func (s *shop) endSessions(v *visit, scope readersv1.SessionScope, id int64) err
 var accountDone = map[string]string{
 	"password": "Your password is changed, and all other browsers are signed out.",
 	"sessions": "The browser is signed out.",
+
+	"passkey-added":   "The passkey is added. You can sign in with it from now on.",
+	"passkey-renamed": "The passkey has its new name.",
+	"passkey-removed": "The passkey is removed: nobody can sign in with it any more. Your device may still offer it; delete it there too.",
 }
 
 // accountPage is the page of the account.
@@ -359,8 +366,12 @@ func (s *shop) showAccount(v *visit, status int, page view.Account) error {
 			Since: session.GetCreatedAt().AsTime(), Seen: session.GetLastSeenAt().AsTime(), Current: session.GetCurrent(),
 		})
 	}
+	s.showPasskeys(ctx, v, &page)
 	page.Name = v.account.GetName()
-	page.Frame = v.frame("Your account", "Your password, and where you are signed in.")
+	page.Frame = v.frame("Your account", "Your password, your passkeys, and where you are signed in.")
+	if page.PasskeysAt != "" {
+		v.scripted(&page.Frame)
+	}
 	return v.show(status, view.AccountPage(page))
 }
 

@@ -18,8 +18,8 @@ var static embed.FS
 // assets are the files that never change, named after their content so that
 // browsers keep them for good.
 type assets struct {
-	stylesheet, icon string // addresses
-	files            map[string]*asset
+	stylesheet, icon, script string // addresses
+	files                    map[string]*asset
 }
 
 type asset struct {
@@ -36,6 +36,7 @@ func newAssets() (*assets, error) {
 		plain             string  // address that must be this one
 	}{
 		{"style.css", "text/css; charset=utf-8", &a.stylesheet, ""},
+		{"passkeys.js", "text/javascript; charset=utf-8", &a.script, ""},
 		{"favicon.svg", "image/svg+xml", &a.icon, "/favicon.svg"},
 		{"robots.txt", "text/plain; charset=utf-8", nil, "/robots.txt"},
 	} {

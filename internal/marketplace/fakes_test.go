@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
 	"github.com/octavo-books/octavo/fault"
@@ -547,6 +548,102 @@ type fakeAccounts struct {
 	clients  []*readersv1.Client
 	tokens   int
 	refusal  error // of the next sign-in
+	passkeys []*readersv1.Passkey
+	old      bool     // from before there were any
+	origins  []string // for which something was begun with one
+}
+
+func (f *fakeAccounts) BeginPasskeySignIn(ctx context.Context, r *readersv1.BeginPasskeySignInRequest) (*readersv1.BeginPasskeySignInResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if f.refusal != nil {
+		return nil, f.refusal
+	}
+	f.origins = append(f.origins, r.GetOrigin())
+	return &readersv1.BeginPasskeySignInResponse{Ceremony: "signing", Options: []byte(`{"challenge":"AA"}`)}, nil
+}
+
+// FinishPasskeySignIn takes the name of an account for what its passkey signs.
+func (f *fakeAccounts) FinishPasskeySignIn(ctx context.Context, r *readersv1.FinishPasskeySignInRequest) (*readersv1.FinishPasskeySignInResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	name := string(r.GetResponse())
+	if r.GetCeremony() != "signing" || f.names[name] == 0 || len(f.passkeys) == 0 {
+		return nil, fault.New(fault.Unauthenticated, "The passkey was not accepted.")
+	}
+	account, token := f.begin(name, r.GetVisitor(), r.GetClient(), r.GetReplacedToken())
+	return &readersv1.FinishPasskeySignInResponse{Account: account, Token: token}, nil
+}
+
+func (f *fakeAccounts) BeginPasskeyRegistration(ctx context.Context, r *readersv1.BeginPasskeyRegistrationRequest) (*readersv1.BeginPasskeyRegistrationResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if f.secrets[f.sessions[r.GetToken()]] != r.GetCurrentPassword() {
+		return nil, fault.NewInvalid("current_password", "This is not your present password.")
+	}
+	f.origins = append(f.origins, r.GetOrigin())
+	return &readersv1.BeginPasskeyRegistrationResponse{Ceremony: "adding", Options: []byte(`{"challenge":"BB"}`)}, nil
+}
+
+func (f *fakeAccounts) FinishPasskeyRegistration(ctx context.Context, r *readersv1.FinishPasskeyRegistrationRequest) (*readersv1.FinishPasskeyRegistrationResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if r.GetCeremony() != "adding" || string(r.GetResponse()) != "signed" {
+		return nil, fault.NewInvalid("passkey", "The passkey was not added.")
+	}
+	p := &readersv1.Passkey{Id: int64(len(f.passkeys) + 1), Name: r.GetName(), CreatedAt: timestamppb.New(time.UnixMilli(1_800_000_000_000))}
+	f.passkeys = append(f.passkeys, p)
+	_, token := f.begin(f.sessions[r.GetToken()], nil, r.GetClient(), r.GetToken())
+	return &readersv1.FinishPasskeyRegistrationResponse{Passkey: p, Token: token}, nil
+}
+
+func (f *fakeAccounts) ListPasskeys(ctx context.Context, r *readersv1.ListPasskeysRequest) (*readersv1.ListPasskeysResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	if f.old {
+		return f.UnimplementedAccountsServiceServer.ListPasskeys(ctx, r)
+	}
+	return &readersv1.ListPasskeysResponse{Passkeys: slices.Clone(f.passkeys)}, nil
+}
+
+func (f *fakeAccounts) RenamePasskey(ctx context.Context, r *readersv1.RenamePasskeyRequest) (*readersv1.RenamePasskeyResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	for _, p := range f.passkeys {
+		if p.GetId() == r.GetId() {
+			p.Name = r.GetName()
+			return &readersv1.RenamePasskeyResponse{}, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "There is no such passkey any more.")
+}
+
+func (f *fakeAccounts) RemovePasskey(ctx context.Context, r *readersv1.RemovePasskeyRequest) (*readersv1.RemovePasskeyResponse, error) {
+	if err := f.strike(ctx); err != nil {
+		return nil, err
+	}
+	f.data.Lock()
+	defer f.data.Unlock()
+	f.passkeys = slices.DeleteFunc(f.passkeys, func(p *readersv1.Passkey) bool { return p.GetId() == r.GetId() })
+	return &readersv1.RemovePasskeyResponse{}, nil
 }
 
 func (f *fakeAccounts) begin(name string, visitor *readersv1.Visitor, client *readersv1.Client, replaced string) (*readersv1.Account, string) {

@@ -1,6 +1,6 @@
 // Package marketplace is the storefront: pages for readers, made on the server
 // from what the catalog, readers and recommendations services answer, and the
-// same as JSON for programs. It works without JavaScript.
+// same as JSON for programs. It works without JavaScript; only passkeys need it.
 //
 // It keeps nothing: what it remembers of a visitor is in a signed cookie, and
 // what it holds in memory is for speed and for the time a service is down. It
@@ -38,6 +38,10 @@ type Config struct {
 	// TrustedProxies is how many proxies of the operator's own a request passes,
 	// each of which adds to X-Forwarded-For.
 	TrustedProxies int
+	// PublicURL is where browsers find the storefront, https://host with a port or
+	// without, or http for localhost. Passkeys are for it; empty, there are none,
+	// except for who comes to localhost.
+	PublicURL string
 
 	// SessionKey signs cookies: 32 bytes, or several such keys as for
 	// session.NewCodec, the same on every replica.
@@ -99,6 +103,9 @@ func newShop(c Config) (*shop, error) {
 	default:
 		return nil, fmt.Errorf("demo readers cannot be %q; use %s, %s or %s", c.DemoReaders, DemoAuto, DemoOn, DemoOff)
 	}
+	if err := checkPublicURL(c.PublicURL); err != nil {
+		return nil, err
+	}
 	sessions, err := session.NewCodec(c.SessionKey)
 	if err != nil {
 		return nil, err
@@ -146,12 +153,17 @@ func (s *shop) pages() []route {
 		{"GET /how", "how", s.how},
 		{"GET /sign-in", "sign-in", s.signInPage},
 		{"POST /sign-in", "sign-in", s.signIn},
+		{"POST /sign-in/passkey", "sign-in", s.passkeySignIn},
+		{"POST /sign-in/passkey/begin", "passkey", s.beginPasskeySignIn},
 		{"GET /sign-up", "sign-up", s.signUpPage},
 		{"POST /sign-up", "sign-up", s.signUp},
 		{"POST /sign-out", "sign-out", s.signOut},
 		{"GET /account", "account", s.accountPage},
 		{"POST /account/password", "password", s.changePassword},
 		{"POST /account/sessions", "sessions", s.changeSessions},
+		{"POST /account/passkeys", "passkey", s.addPasskey},
+		{"POST /account/passkeys/begin", "passkey", s.beginPasskey},
+		{"POST /account/passkeys/{id}", "passkey", s.changePasskey},
 		{"/", "unknown", func(*visit) error {
 			return fault.New(fault.NotFound, "Nothing stands at this address. It may have been mistyped.")
 		}},
@@ -177,11 +189,15 @@ func (s *shop) routes() http.Handler {
 	return secure(sameOrigin.Handler(mux))
 }
 
+// policy is what pages may load. Only those with a form for passkeys have a
+// script, and add it.
+const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 // secure sets the headers that hold for every answer.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

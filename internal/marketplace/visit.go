@@ -182,19 +182,19 @@ func (v *visit) saveSession() {
 	}
 	if v.tokenChanged {
 		v.tokenChanged = false
-		v.setCookie(tokenName, v.token)
+		v.setCookie(tokenName, v.token, cookieMaxAge)
 	}
 	value := v.shop.sessions.Encode(v.session)
 	if value == v.saved || v.saved == "" && v.session.Reader == 0 && len(v.session.Recent) == 0 {
 		return
 	}
 	v.saved = value
-	v.setCookie(cookieName, value)
+	v.setCookie(cookieName, value, cookieMaxAge)
 }
 
-// setCookie has the browser keep a value, or forget it when it is empty.
-func (v *visit) setCookie(name, value string) {
-	age := cookieMaxAge
+// setCookie has the browser keep a value for an age in seconds, or forget it
+// when it is empty.
+func (v *visit) setCookie(name, value string, age int) {
 	if value == "" {
 		age = -1
 	}

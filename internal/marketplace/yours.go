@@ -81,6 +81,10 @@ func (s *shop) export(suffix, contentType string, begin func(io.Writer) exportFi
 		}
 		ctx, cancel := context.WithCancel(v.r.Context())
 		defer cancel()
+		account, err := s.exportPasskeys(ctx, v)
+		if err != nil {
+			return err
+		}
 		parts, err := s.Readers.ExportReader(ctx, &readersv1.ExportReaderRequest{ReaderId: v.session.Reader})
 		if err != nil {
 			return err
@@ -93,7 +97,7 @@ func (s *shop) export(suffix, contentType string, begin func(io.Writer) exportFi
 		h.Set("Content-Type", contentType)
 		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="octavo-%s.%s"`, time.Now().UTC().Format(time.DateOnly), suffix))
 		h.Set("Cache-Control", "private, no-store")
-		if err := s.sendExport(ctx, begin(v.w), first, parts.Recv); err != nil {
+		if err := s.sendExport(ctx, begin(v.w), account, first, parts.Recv); err != nil {
 			s.Log.WarnContext(ctx, "export cut off", "error", err)
 			panic(http.ErrAbortHandler)
 		}
@@ -103,14 +107,16 @@ func (s *shop) export(suffix, contentType string, begin func(io.Writer) exportFi
 
 // exportFile is a format of exports.
 type exportFile interface {
-	begin(reader *readersv1.Reader) error
+	// begin takes the reader, and what there is to say of the account as JSON, nil
+	// without one.
+	begin(reader *readersv1.Reader, account json.RawMessage) error
 	interaction(i *readersv1.Interaction, book *catalogv1.Book) error
 	entry(e *readersv1.ShelfEntry, book *catalogv1.Book) error
 	end() error
 }
 
-func (s *shop) sendExport(ctx context.Context, file exportFile, part *readersv1.ExportReaderResponse, next func() (*readersv1.ExportReaderResponse, error)) error {
-	if err := file.begin(part.GetReader()); err != nil {
+func (s *shop) sendExport(ctx context.Context, file exportFile, account json.RawMessage, part *readersv1.ExportReaderResponse, next func() (*readersv1.ExportReaderResponse, error)) error {
+	if err := file.begin(part.GetReader(), account); err != nil {
 		return err
 	}
 	books := make(map[int32]*catalogv1.Book)
@@ -176,7 +182,7 @@ type csvExport struct{ out *importer.ShelfWriter }
 
 func newCSVExport(w io.Writer) exportFile { return csvExport{importer.NewShelfWriter(w)} }
 
-func (csvExport) begin(*readersv1.Reader) error                             { return nil }
+func (csvExport) begin(*readersv1.Reader, json.RawMessage) error            { return nil }
 func (csvExport) interaction(*readersv1.Interaction, *catalogv1.Book) error { return nil }
 
 func (f csvExport) entry(e *readersv1.ShelfEntry, book *catalogv1.Book) error {
@@ -222,12 +228,15 @@ func (f *jsonExport) item(value any) error {
 	return f.write(before, value)
 }
 
-func (f *jsonExport) begin(r *readersv1.Reader) error {
+func (f *jsonExport) begin(r *readersv1.Reader, account json.RawMessage) error {
 	err := f.write("{\n  \"reader\": ", map[string]any{
 		"id": r.GetId(), "origin": word(r.GetOrigin().String(), "ORIGIN_"), "display_name": r.GetDisplayName(),
 		"source": r.GetSource(), "source_id": r.GetSourceId(), "created_at": r.GetCreatedAt().AsTime(),
 		"personalisation_paused": r.GetPersonalisationPaused(),
 	})
+	if err == nil && account != nil {
+		err = f.write(",\n  \"account\": ", account)
+	}
 	if err == nil {
 		_, err = io.WriteString(f.w, ",\n  \"interactions\": [")
 	}

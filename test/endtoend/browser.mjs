@@ -1,6 +1,6 @@
 // The browser's side of the end-to-end tests:
 //
-//   node browser.mjs visit|visit-without-javascript|account|keyboard|accessibility URL CHROMIUM
+//   node browser.mjs visit|visit-without-javascript|account|passkey|keyboard|accessibility URL CHROMIUM
 //
 // Prints what it does, and exits with 1 on the first thing that is not as it
 // should be. With SCREENSHOTS set to a folder, pictures of the pages are put
@@ -25,6 +25,7 @@ const sizes = {
 // security policy, no answer that says error.
 async function visit(browser, options, walk) {
   const context = await browser.newContext({ baseURL: shop, viewport: sizes.desktop, ...options });
+  const home = options.baseURL ?? shop;
   const complaints = [];
   context.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) complaints.push(`console: ${message.text()}`);
@@ -37,7 +38,7 @@ async function visit(browser, options, walk) {
   });
   context.on('response', (response) => {
     if (response.status() >= 400) complaints.push(`answer ${response.status()}: ${response.url()}`);
-    if (new URL(response.url()).origin !== shop) complaints.push(`foreign request: ${response.url()}`);
+    if (new URL(response.url()).origin !== home) complaints.push(`foreign request: ${response.url()}`);
   });
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
@@ -211,6 +212,101 @@ async function account(page, javascript) {
   await page.waitForURL('/me');
   await page.getByRole('main').getByText(title, { exact: true }).first().waitFor();
   console.log('changed the password, signed out, and found the shelf again');
+}
+
+// passkey makes an account, adds a passkey that the browser's own authenticator
+// keeps, and signs in with it from another visit, whose shelf comes along.
+async function passkey(page) {
+  const device = await page.context().newCDPSession(page);
+  await device.send('WebAuthn.enable');
+  const { authenticatorId } = await device.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true,
+      isUserVerified: true, automaticPresenceSimulation: true,
+    },
+  });
+  const shelve = async (category) => {
+    await page.goto(category);
+    await page.locator('a.book').first().click();
+    const title = await heading(page).innerText();
+    await page.getByRole('button', { name: 'Want to read', exact: true }).click();
+    await page.locator('button[aria-pressed="true"]', { hasText: 'Want to read' }).waitFor();
+    return title;
+  };
+  await page.goto('/sign-up');
+  await page.getByLabel('User name').fill('reader-with-passkey');
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Make the account' }).click();
+  await page.waitForURL('/');
+  const before = await shelve('/mystery');
+
+  await page.goto('/account');
+  await page.getByLabel('Name of the passkey').fill('Phone');
+  await page.getByLabel('Your password, to be sure it is you').fill(password);
+  await everyWay(page, 'account-adding-passkey');
+  await page.getByRole('button', { name: 'Add a passkey' }).click();
+  await page.getByText('The passkey is added.').waitFor();
+  await page.getByText('not used yet').waitFor();
+  const { credentials } = await device.send('WebAuthn.getCredentials', { authenticatorId });
+  assert.deepEqual(credentials.map((c) => [c.rpId, c.isResidentCredential]), [['localhost', true]]);
+  await page.getByText('Rename').click();
+  await page.locator('summary + .field input').fill('Old phone');
+  await everyWay(page, 'account-passkeys');
+  await page.getByRole('button', { name: 'Save the name' }).click();
+  await page.getByText('The passkey has its new name.').waitFor();
+  await page.locator('strong', { hasText: /^Old phone$/ }).waitFor();
+  await page.getByRole('button', { name: 'Sign out here' }).click();
+  await page.waitForURL('/');
+
+  const meanwhile = await shelve('/fantasy');
+  await page.goto('/sign-in?next=/me');
+  await everyWay(page, 'sign-in-passkey');
+  await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+  await page.waitForURL('/me');
+  for (const title of [before, meanwhile]) await page.getByRole('main').getByText(title, { exact: true }).first().waitFor();
+  await page.goto('/account');
+  await page.getByText(/last used/).waitFor();
+
+  // A device without passkeys gives up, and says so.
+  await page.getByRole('button', { name: 'Sign out here' }).click();
+  await page.waitForURL('/');
+  await device.send('WebAuthn.clearCredentials', { authenticatorId });
+  await page.goto('/sign-in');
+  await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+  await page.getByRole('alert').getByText('No passkey was used.').waitFor();
+  await everyWay(page, 'sign-in-passkey-refused');
+  console.log(`added a passkey, and found “${before}” and “${meanwhile}” after signing in with it`);
+}
+
+// withoutPasskeys sees what there is of passkeys without a script, or where the
+// shop does not know its address: words, and no button that does nothing.
+async function withoutPasskeys(page, name, words) {
+  await page.goto('/sign-in');
+  assert.equal(await page.getByRole('button', { name: 'Sign in with a passkey' }).count(), 0, 'the button is there');
+  await page.goto('/sign-up');
+  await page.getByLabel('User name').fill(name);
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Make the account' }).click();
+  await page.waitForURL('/');
+  await page.goto('/account');
+  await page.getByText(words).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Add a passkey' }).count(), 0, 'the button is there');
+  console.log(`${name} has no passkeys, and is told why`);
+}
+
+// everyWay inspects the present page in every scheme and size.
+async function everyWay(page, name) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    for (const [size, viewport] of Object.entries(sizes)) {
+      await page.setViewportSize(viewport);
+      await inspect(page, `${name}, ${colorScheme}, ${size}`);
+      const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+      assert.ok(wide <= seen, `${name}, ${colorScheme}, ${size}: ${wide} pixels wide where ${seen} are seen`);
+      await photograph(page, `${name}-${colorScheme}-${size}`);
+    }
+  }
+  await page.setViewportSize(sizes.desktop);
 }
 
 async function searching(page) {
@@ -399,6 +495,13 @@ const tasks = {
   account: async (browser) => {
     await visit(browser, {}, (page) => account(page, true));
     await visit(browser, { javaScriptEnabled: false }, (page) => account(page, false));
+  },
+  passkey: async (browser) => {
+    // Browsers have no passkeys at an address, only at a name.
+    const baseURL = shop.replace('127.0.0.1', 'localhost');
+    await visit(browser, { baseURL }, passkey);
+    await visit(browser, { baseURL, javaScriptEnabled: false }, (page) => withoutPasskeys(page, 'reader-without-a-script', 'in a browser that has passkeys and JavaScript'));
+    await visit(browser, {}, (page) => withoutPasskeys(page, 'reader-at-an-address', 'None can be added or used at this address'));
   },
   keyboard: (browser) => visit(browser, {}, keyboard),
   accessibility: async (browser) => {

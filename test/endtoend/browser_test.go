@@ -24,6 +24,7 @@ func TestBrowser(t *testing.T) {
 		{"a visit with JavaScript", "visit"},
 		{"a visit without JavaScript", "visit-without-javascript"},
 		{"an account, with JavaScript and without", "account"},
+		{"a passkey, and where there can be none", "passkey"},
 		{"a visit by keyboard", "keyboard"},
 		{"every page is accessible", "accessibility"},
 	} {

@@ -34,12 +34,19 @@ var access = chassis.Access{
 	readersv1.ReadersService_WatchInteractions_FullMethodName:  {"recommendations", "trainer", "octavo"},
 	readersv1.ReadersService_ImportReaders_FullMethodName:      {"octavo"},
 
-	readersv1.AccountsService_CreateAccount_FullMethodName:  {"marketplace"},
-	readersv1.AccountsService_SignIn_FullMethodName:         {"marketplace"},
-	readersv1.AccountsService_CheckSession_FullMethodName:   {"marketplace"},
-	readersv1.AccountsService_ListSessions_FullMethodName:   {"marketplace"},
-	readersv1.AccountsService_EndSessions_FullMethodName:    {"marketplace"},
-	readersv1.AccountsService_ChangePassword_FullMethodName: {"marketplace"},
+	readersv1.AccountsService_CreateAccount_FullMethodName:             {"marketplace"},
+	readersv1.AccountsService_SignIn_FullMethodName:                    {"marketplace"},
+	readersv1.AccountsService_CheckSession_FullMethodName:              {"marketplace"},
+	readersv1.AccountsService_ListSessions_FullMethodName:              {"marketplace"},
+	readersv1.AccountsService_EndSessions_FullMethodName:               {"marketplace"},
+	readersv1.AccountsService_ChangePassword_FullMethodName:            {"marketplace"},
+	readersv1.AccountsService_BeginPasskeyRegistration_FullMethodName:  {"marketplace"},
+	readersv1.AccountsService_FinishPasskeyRegistration_FullMethodName: {"marketplace"},
+	readersv1.AccountsService_BeginPasskeySignIn_FullMethodName:        {"marketplace"},
+	readersv1.AccountsService_FinishPasskeySignIn_FullMethodName:       {"marketplace"},
+	readersv1.AccountsService_ListPasskeys_FullMethodName:              {"marketplace"},
+	readersv1.AccountsService_RenamePasskey_FullMethodName:             {"marketplace"},
+	readersv1.AccountsService_RemovePasskey_FullMethodName:             {"marketplace"},
 }
 
 // Service is the readers service with its settings.
@@ -54,6 +61,7 @@ type store interface {
 	readers.Store
 	accounts.Store
 	accounts.Tallies
+	accounts.Passkeys
 	Close() error
 }
 
@@ -79,7 +87,7 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	server := readers.NewServer(store, app.Log())
 	server.Measure(app.Metrics())
 	app.Go("readers", server.Run)
-	signing := accounts.NewServer(accounts.Config{Store: store, Tallies: store, Readers: store, Log: app.Log()})
+	signing := accounts.NewServer(accounts.Config{Store: store, Tallies: store, Passkeys: store, Readers: store, Log: app.Log()})
 	signing.Measure(app.Metrics())
 	app.Allow(access)
 	app.Background(readersv1.ReadersService_ImportReaders_FullMethodName)

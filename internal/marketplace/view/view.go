@@ -76,6 +76,7 @@ type Frame struct {
 	Canonical   string // path of the page's only true address, may be empty
 	Stylesheet  string // address
 	Icon        string // address
+	Script      string // address; empty for none, as almost everywhere
 	Reader      string // how whoever reads is called; empty for nobody
 	Account     string // name of who signed in; empty for nobody
 	Demo        bool   // demo readers can be chosen
@@ -181,6 +182,8 @@ type SignIn struct {
 	Next    string // address of the page to see then
 	Brings  bool   // the visitor's shelves come along
 	Problem FormProblem
+
+	PasskeysAt string // the origin that passkeys are for; empty for none
 }
 
 // SignUp is the page to make an account.
@@ -206,6 +209,17 @@ type Account struct {
 	Sessions []SignedIn
 	Failed   bool // the sessions could not be had
 	Problem  FormProblem
+
+	Passkeys       []Passkey
+	PasskeysFailed bool   // they could not be had
+	PasskeysAt     string // the origin that new ones are for; empty when there can be none
+}
+
+// Passkey is what somebody can sign in with in place of the password.
+type Passkey struct {
+	ID, Name string
+	Since    time.Time
+	Used     time.Time // zero for never
 }
 
 // Browser is what a browser says it is in words for people.

@@ -1,8 +1,9 @@
 // Package accounts is the part of the readers service by which somebody signs
-// in: names, passwords, sessions, and limits on guessing.
+// in: names, passwords, passkeys, sessions, and limits on guessing.
 //
-// It never keeps a password or the token of a session, only their hashes, and
-// knows nothing of cookies.
+// It never keeps a password or the token of a session, only their hashes, nor
+// anything by which somebody else could use a passkey, and knows nothing of
+// cookies.
 package accounts
 
 import (

@@ -24,3 +24,11 @@ func sessionToProto(s Session, current int64) *readersv1.Session {
 		Current:    s.ID == current,
 	}
 }
+
+func passkeyToProto(p Passkey) *readersv1.Passkey {
+	out := &readersv1.Passkey{Id: p.ID, Name: p.Name, CreatedAt: timestamppb.New(p.CreatedAt)}
+	if !p.UsedAt.IsZero() {
+		out.LastUsedAt = timestamppb.New(p.UsedAt)
+	}
+	return out
+}

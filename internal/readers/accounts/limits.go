@@ -93,6 +93,33 @@ func (s *Server) right(ctx context.Context, keys []Digest, now time.Time) error 
 	})
 }
 
+// tryPasskey counts an attempt to sign in with a passkey among those of the
+// address at passwords, before it is known whose it is. Only the address can be
+// held off: nobody guesses a passkey, but each attempt costs a row.
+func (s *Server) tryPasskey(ctx context.Context, address string, now time.Time) error {
+	var wait time.Duration
+	err := s.tallies.Tally(ctx, []Digest{key("guesses", address)}, now.Add(-longestMemory), func(t []Tally) bool {
+		if wait = guessAnywhere.wait(t[0], now); wait > 0 {
+			return false
+		}
+		t[0] = guessAnywhere.count(t[0], now)
+		return true
+	})
+	if err == nil && wait > 0 {
+		s.signIns[limited].Inc()
+		err = tooOften("Too many from your network tried to sign in.", wait)
+	}
+	return err
+}
+
+// rightPasskey takes back what tryPasskey counted.
+func (s *Server) rightPasskey(ctx context.Context, address string, now time.Time) error {
+	return s.tallies.Tally(ctx, []Digest{key("guesses", address)}, now.Add(-longestMemory), func(t []Tally) bool {
+		t[0].Attempts = max(0, t[0].Attempts-1)
+		return true
+	})
+}
+
 // signUp counts an attempt to make an account.
 func (s *Server) signUp(ctx context.Context, address string, now time.Time) error {
 	var wait time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -11,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
@@ -25,9 +28,10 @@ const maxAgent = 200
 
 // Config is what a server needs.
 type Config struct {
-	Store   Store
-	Tallies Tallies
-	Readers readers.Store
+	Store    Store
+	Tallies  Tallies
+	Passkeys Passkeys
+	Readers  readers.Store
 
 	Passwords password.Config
 	Log       *slog.Logger     // nil for none
@@ -38,19 +42,20 @@ type Config struct {
 type Server struct {
 	readersv1.UnimplementedAccountsServiceServer
 
-	store   Store
-	tallies Tallies
-	readers readers.Store
-	hasher  *password.Hasher
-	log     *slog.Logger
-	clock   func() time.Time
-	signIns map[string]prometheus.Counter // by result
+	store    Store
+	tallies  Tallies
+	passkeys Passkeys
+	readers  readers.Store
+	hasher   *password.Hasher
+	log      *slog.Logger
+	clock    func() time.Time
+	signIns  map[string]prometheus.Counter // by result
 }
 
 // The results of signing in that are counted.
 const (
 	accepted = "accepted"
-	refused  = "refused" // wrong name or password
+	refused  = "refused" // wrong name, password or passkey
 	limited  = "limited" // too many before
 	busy     = "busy"    // too many at once
 )
@@ -58,7 +63,7 @@ const (
 // NewServer makes a server.
 func NewServer(c Config) *Server {
 	s := &Server{
-		store: c.Store, tallies: c.Tallies, readers: c.Readers, hasher: password.New(c.Passwords),
+		store: c.Store, tallies: c.Tallies, passkeys: c.Passkeys, readers: c.Readers, hasher: password.New(c.Passwords),
 		log: c.Log, clock: c.Now, signIns: make(map[string]prometheus.Counter),
 	}
 	if s.log == nil {
@@ -70,7 +75,7 @@ func NewServer(c Config) *Server {
 	for _, result := range []string{accepted, refused, limited, busy} {
 		s.signIns[result] = prometheus.NewCounter(prometheus.CounterOpts{
 			Name:        "octavo_sign_ins_total",
-			Help:        "Passwords given to sign in or to change them, by result: accepted, refused as wrong, limited after too many wrong ones, busy when too many came at once.",
+			Help:        "Passwords and passkeys given to sign in, and passwords to change them or to add a passkey, by result: accepted, refused as wrong, limited after too many wrong ones, busy when too many came at once.",
 			ConstLabels: prometheus.Labels{"result": result},
 		})
 	}
@@ -379,6 +384,171 @@ func (s *Server) ChangePassword(ctx context.Context, req *readersv1.ChangePasswo
 	}
 	s.log.InfoContext(ctx, "password changed", "reader", account.Reader)
 	return &readersv1.ChangePasswordResponse{Token: token}, nil
+}
+
+// BeginPasskeyRegistration implements the contract. It asks for the password
+// (ASVS 5.0, 7.5.1): a browser left open is not enough to get in for good.
+func (s *Server) BeginPasskeyRegistration(ctx context.Context, req *readersv1.BeginPasskeyRegistrationRequest) (*readersv1.BeginPasskeyRegistrationResponse, error) {
+	account, _, err := s.signedIn(ctx, req.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	site, err := party(req.GetOrigin())
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	ok, err := s.check(ctx, account, account.Name, req.GetCurrentPassword(), network(req.GetClient().GetAddress()), now)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fault.NewInvalid("current_password", "This is not your present password.")
+	}
+	o, err := s.ownerOf(ctx, account, site.Config.RPID)
+	if err != nil {
+		return nil, err
+	}
+	options, session, err := site.BeginRegistration(o, webauthn.WithExclusions(webauthn.Credentials(o.WebAuthnCredentials()).CredentialDescriptors()))
+	if err != nil {
+		return nil, err
+	}
+	resp := &readersv1.BeginPasskeyRegistrationResponse{}
+	if resp.Options, err = json.Marshal(options.Response); err != nil {
+		return nil, err
+	}
+	resp.Ceremony, err = s.start(ctx, account.Reader, req.GetOrigin(), session, now)
+	return resp, err
+}
+
+// FinishPasskeyRegistration implements the contract.
+func (s *Server) FinishPasskeyRegistration(ctx context.Context, req *readersv1.FinishPasskeyRegistrationRequest) (*readersv1.FinishPasskeyRegistrationResponse, error) {
+	account, current, err := s.signedIn(ctx, req.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	site, session, err := s.take(ctx, req.GetCeremony(), account.Reader, now)
+	if err != nil {
+		if refusedBy(err) {
+			err = notAdded(err)
+		}
+		return nil, err
+	}
+	answer, err := protocol.ParseCredentialCreationResponseBytes(req.GetResponse())
+	if err != nil {
+		return nil, notAdded(err)
+	}
+	made, err := site.CreateCredential(owner{handle: session.UserID, name: account.Name}, session, answer)
+	if err != nil {
+		return nil, notAdded(err)
+	}
+	passkey := Passkey{
+		Credential: made.ID, Party: site.Config.RPID, Handle: session.UserID, Reader: account.Reader,
+		PublicKey: made.PublicKey, Flags: uint8(made.Flags.ProtocolValue()), SignCount: made.Authenticator.SignCount,
+		Name: passkeyName(req.GetName()), CreatedAt: now,
+	}
+	if passkey.ID, err = s.passkeys.AddPasskey(ctx, passkey, mostPasskeys); err != nil {
+		return nil, err
+	}
+	// The password was given again, and that is a session of its own (ASVS 5.0,
+	// 7.2.4).
+	token, err := s.newSession(ctx, account, req.GetClient(), now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.ChangeSessions(ctx, current.Reader, SessionChange{End: current.ID}); err != nil {
+		return nil, err
+	}
+	s.log.InfoContext(ctx, "passkey added", "reader", account.Reader)
+	return &readersv1.FinishPasskeyRegistrationResponse{Passkey: passkeyToProto(passkey), Token: token}, nil
+}
+
+// BeginPasskeySignIn implements the contract.
+func (s *Server) BeginPasskeySignIn(ctx context.Context, req *readersv1.BeginPasskeySignInRequest) (*readersv1.BeginPasskeySignInResponse, error) {
+	site, err := party(req.GetOrigin())
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	if err := s.tryPasskey(ctx, network(req.GetClient().GetAddress()), now); err != nil {
+		return nil, err
+	}
+	options, session, err := site.BeginDiscoverableLogin()
+	if err != nil {
+		return nil, err
+	}
+	resp := &readersv1.BeginPasskeySignInResponse{}
+	if resp.Options, err = json.Marshal(options.Response); err != nil {
+		return nil, err
+	}
+	resp.Ceremony, err = s.start(ctx, 0, req.GetOrigin(), session, now)
+	return resp, err
+}
+
+// FinishPasskeySignIn implements the contract.
+func (s *Server) FinishPasskeySignIn(ctx context.Context, req *readersv1.FinishPasskeySignInRequest) (*readersv1.FinishPasskeySignInResponse, error) {
+	now := s.now()
+	account, err := s.signedBy(ctx, req.GetCeremony(), req.GetResponse(), now)
+	if err != nil {
+		if !refusedBy(err) {
+			return nil, err
+		}
+		s.signIns[refused].Inc()
+		s.log.InfoContext(ctx, "passkey refused", "error", err)
+		return nil, refusedPasskey(err)
+	}
+	s.signIns[accepted].Inc()
+	if err := s.rightPasskey(ctx, network(req.GetClient().GetAddress()), now); err != nil {
+		return nil, err
+	}
+	token, position, err := s.begin(ctx, account, entry{req.GetClient(), req.GetVisitor(), req.GetReplacedToken()}, now)
+	if err != nil {
+		return nil, err
+	}
+	return &readersv1.FinishPasskeySignInResponse{Account: accountToProto(account), Token: token, Position: position}, nil
+}
+
+// ListPasskeys implements the contract.
+func (s *Server) ListPasskeys(ctx context.Context, req *readersv1.ListPasskeysRequest) (*readersv1.ListPasskeysResponse, error) {
+	account, _, err := s.signedIn(ctx, req.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.passkeys.Passkeys(ctx, account.Reader)
+	if err != nil {
+		return nil, err
+	}
+	resp := &readersv1.ListPasskeysResponse{}
+	for _, p := range list {
+		resp.Passkeys = append(resp.Passkeys, passkeyToProto(p))
+	}
+	return resp, nil
+}
+
+// RenamePasskey implements the contract.
+func (s *Server) RenamePasskey(ctx context.Context, req *readersv1.RenamePasskeyRequest) (*readersv1.RenamePasskeyResponse, error) {
+	account, _, err := s.signedIn(ctx, req.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.passkeys.RenamePasskey(ctx, account.Reader, req.GetId(), passkeyName(req.GetName())); err != nil {
+		return nil, err
+	}
+	return &readersv1.RenamePasskeyResponse{}, nil
+}
+
+// RemovePasskey implements the contract.
+func (s *Server) RemovePasskey(ctx context.Context, req *readersv1.RemovePasskeyRequest) (*readersv1.RemovePasskeyResponse, error) {
+	account, _, err := s.signedIn(ctx, req.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.passkeys.RemovePasskey(ctx, account.Reader, req.GetId()); err != nil {
+		return nil, err
+	}
+	s.log.InfoContext(ctx, "passkey removed", "reader", account.Reader)
+	return &readersv1.RemovePasskeyResponse{}, nil
 }
 
 // signedIn is whose session a token is, or an Unauthenticated fault.

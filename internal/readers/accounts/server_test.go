@@ -72,7 +72,7 @@ func serveStore(t *testing.T, store *sqlite.Store, now *clock, passwords passwor
 	t.Helper()
 	conn := chassistest.Serve(t, func(r grpc.ServiceRegistrar) {
 		readers.NewServer(store, slog.New(slog.DiscardHandler)).Register(r)
-		accounts.NewServer(accounts.Config{Store: store, Tallies: store, Readers: store, Passwords: passwords, Now: now.Now}).Register(r)
+		accounts.NewServer(accounts.Config{Store: store, Tallies: store, Passkeys: store, Readers: store, Passwords: passwords, Now: now.Now}).Register(r)
 	})
 	return &service{readersv1.NewAccountsServiceClient(conn), readersv1.NewReadersServiceClient(conn), store, now}
 }

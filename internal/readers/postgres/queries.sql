@@ -144,3 +144,36 @@ UPDATE tallies SET attempts = $2, last_at = $3 WHERE tally_key = $1;
 
 -- name: ForgetTallies :exec
 DELETE FROM tallies WHERE tally_key IN (SELECT t.tally_key FROM tallies AS t WHERE t.last_at < $1 FOR UPDATE SKIP LOCKED);
+
+-- name: InsertCeremony :one
+INSERT INTO ceremonies (token, reader_id, state, expires_at) VALUES ($1, $2, $3, $4) RETURNING number;
+
+-- name: ForgetCeremonies :exec
+DELETE FROM ceremonies WHERE number IN (
+    SELECT c.number FROM ceremonies AS c WHERE c.expires_at <= @now OR c.number <= @oldest FOR UPDATE SKIP LOCKED);
+
+-- name: TakeCeremony :one
+DELETE FROM ceremonies WHERE token = $1 RETURNING *;
+
+-- name: CountPasskeys :one
+SELECT count(*) FROM passkeys WHERE reader_id = $1;
+
+-- name: InsertPasskey :one
+INSERT INTO passkeys (credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING number;
+
+-- name: ListPasskeys :many
+SELECT * FROM passkeys WHERE reader_id = $1 ORDER BY number;
+
+-- name: PasskeyByCredential :one
+SELECT * FROM passkeys WHERE party = $1 AND credential = $2;
+
+-- name: UsePasskey :execrows
+UPDATE passkeys SET sign_count = @sign_count, flags = @flags, used_at = @used_at
+WHERE number = @number AND sign_count = @before;
+
+-- name: RenamePasskey :execrows
+UPDATE passkeys SET name = $1 WHERE reader_id = $2 AND number = $3;
+
+-- name: DeletePasskey :exec
+DELETE FROM passkeys WHERE reader_id = $1 AND number = $2;

@@ -122,3 +122,35 @@ DELETE FROM tallies WHERE last_at < ?;
 
 -- name: DeleteSessions :exec
 DELETE FROM sessions WHERE reader_id = ?;
+
+-- name: InsertCeremony :one
+INSERT INTO ceremonies (token, reader_id, state, expires_at) VALUES (?, ?, ?, ?) RETURNING number;
+
+-- name: ForgetCeremonies :exec
+DELETE FROM ceremonies WHERE expires_at <= ? OR number <= ?;
+
+-- name: TakeCeremony :one
+DELETE FROM ceremonies WHERE token = ? RETURNING *;
+
+-- name: CountPasskeys :one
+SELECT count(*) FROM passkeys WHERE reader_id = ?;
+
+-- name: InsertPasskey :one
+INSERT INTO passkeys (credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number;
+
+-- name: ListPasskeys :many
+SELECT * FROM passkeys WHERE reader_id = ? ORDER BY number;
+
+-- name: PasskeyByCredential :one
+SELECT * FROM passkeys WHERE party = ? AND credential = ?;
+
+-- name: UsePasskey :execrows
+UPDATE passkeys SET sign_count = sqlc.arg(sign_count), flags = sqlc.arg(flags), used_at = sqlc.arg(used_at)
+WHERE number = sqlc.arg(number) AND sign_count = sqlc.arg(before);
+
+-- name: RenamePasskey :execrows
+UPDATE passkeys SET name = ? WHERE reader_id = ? AND number = ?;
+
+-- name: DeletePasskey :exec
+DELETE FROM passkeys WHERE reader_id = ? AND number = ?;

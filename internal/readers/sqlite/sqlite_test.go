@@ -75,7 +75,7 @@ func TestOldShelvesAreInTheOrderOfTheirLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DROP TABLE sessions; DROP TABLE accounts; DROP TABLE tallies; ALTER TABLE readers DROP COLUMN paused; ALTER TABLE interactions DROP COLUMN recorded_at; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
+	if _, err := raw.Exec("ALTER TABLE entries DROP COLUMN position; DROP INDEX interactions_reader; DROP TABLE ceremonies; DROP TABLE passkeys; DROP TABLE sessions; DROP TABLE accounts; DROP TABLE tallies; ALTER TABLE readers DROP COLUMN paused; ALTER TABLE interactions DROP COLUMN recorded_at; DELETE FROM goose_db_version WHERE version_id >= 2"); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := open(t, path).Shelf(t.Context(), id, nil, 10)

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ type Accounts interface {
 	readers.Store
 	accounts.Store
 	accounts.Tallies
+	accounts.Passkeys
 }
 
 // RunAccounts tests the stores that open returns, each of them empty, and
@@ -31,6 +34,9 @@ func RunAccounts(t *testing.T, open func(t *testing.T) Accounts) {
 		"most sessions":             testMostSessions,
 		"tallies":                   testTallies,
 		"tallies by many at once":   testTalliesTogether,
+		"passkeys":                  testPasskeys,
+		"passkeys added at once":    testPasskeysTogether,
+		"ceremonies":                testCeremonies,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -342,5 +348,159 @@ func testTalliesTogether(t *testing.T, s Accounts) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func makePasskey(a accounts.Account, n byte) accounts.Passkey {
+	return accounts.Passkey{
+		Credential: []byte{n, 0, 255}, Party: "books.example", Handle: []byte{byte(a.Reader), 0}, Reader: a.Reader, PublicKey: []byte{n},
+		Flags: 255, SignCount: 1<<32 - 1, Name: "Phone é", CreatedAt: at(int(n)),
+	}
+}
+
+func addPasskey(t *testing.T, s Accounts, p accounts.Passkey) accounts.Passkey {
+	t.Helper()
+	var err error
+	if p.ID, err = s.AddPasskey(t.Context(), p, 10); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func wantPasskeys(t *testing.T, s Accounts, reader int32, want ...accounts.Passkey) {
+	t.Helper()
+	got, err := s.Passkeys(t.Context(), reader)
+	if err != nil || len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
+		t.Errorf("passkeys %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func testPasskeys(t *testing.T, s Accounts) {
+	ada, bob := makeAccount(t, s, "ada"), makeAccount(t, s, "bob")
+	one, his := addPasskey(t, s, makePasskey(ada, 1)), addPasskey(t, s, makePasskey(bob, 3))
+	two := addPasskey(t, s, makePasskey(ada, 2))
+	wantPasskeys(t, s, ada.Reader, one, two)
+	if got, err := s.Passkey(t.Context(), "books.example", two.Credential); err != nil || !reflect.DeepEqual(got, two) {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	for party, credential := range map[string][]byte{"books.example": {9}, "Books.example": one.Credential, "example": one.Credential} {
+		_, err := s.Passkey(t.Context(), party, credential)
+		wantKind(t, err, fault.NotFound)
+	}
+	_, err := s.AddPasskey(t.Context(), makePasskey(bob, 1), 10)
+	wantKind(t, err, fault.Conflict)
+	_, err = s.AddPasskey(t.Context(), makePasskey(ada, 4), 2)
+	wantKind(t, err, fault.Conflict)
+	_, err = s.AddPasskey(t.Context(), makePasskey(accounts.Account{Reader: 999}, 4), 2)
+	wantKind(t, err, fault.NotFound)
+	elsewhere := makePasskey(ada, 1)
+	elsewhere.Party = "elsewhere.example"
+	elsewhere = addPasskey(t, s, elsewhere)
+
+	before := one.SignCount
+	one.SignCount, one.Flags, one.UsedAt = 5, 29, at(50)
+	if err := s.UsePasskey(t.Context(), one, before); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, s.UsePasskey(t.Context(), one, before), fault.Conflict)
+	two.Name = "Laptop"
+	if err := s.RenamePasskey(t.Context(), ada.Reader, two.ID, two.Name); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, s.RenamePasskey(t.Context(), bob.Reader, two.ID, "his"), fault.NotFound)
+	if err := s.RemovePasskey(t.Context(), bob.Reader, two.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantPasskeys(t, s, ada.Reader, one, two, elsewhere)
+	for range 2 {
+		if err := s.RemovePasskey(t.Context(), ada.Reader, two.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantPasskeys(t, s, ada.Reader, one, elsewhere)
+	if _, err := s.Erase(t.Context(), ada.Reader, at(60)); err != nil {
+		t.Fatal(err)
+	}
+	wantPasskeys(t, s, ada.Reader)
+	wantPasskeys(t, s, bob.Reader, his)
+	_, err = s.Passkey(t.Context(), one.Party, one.Credential)
+	wantKind(t, err, fault.NotFound)
+}
+
+// However many are added at once, an account has no more than it may.
+func testPasskeysTogether(t *testing.T, s Accounts) {
+	ada := makeAccount(t, s, "ada")
+	var wait sync.WaitGroup
+	for n := range byte(16) {
+		wait.Go(func() {
+			if _, err := s.AddPasskey(t.Context(), makePasskey(ada, n), 3); err != nil && fault.KindOf(err) != fault.Conflict {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if got, err := s.Passkeys(t.Context(), ada.Reader); err != nil || len(got) != 3 {
+		t.Errorf("%d passkeys, %v; want 3", len(got), err)
+	}
+}
+
+func testCeremonies(t *testing.T, s Accounts) {
+	ada := makeAccount(t, s, "ada")
+	begin := func(n byte, reader int32, expires, now time.Time, most int) accounts.Ceremony {
+		t.Helper()
+		c := accounts.Ceremony{Token: accounts.Digest{n, 31: 2}, Reader: reader, State: []byte{n, 0}, ExpiresAt: expires}
+		if err := s.AddCeremony(t.Context(), c, now, most); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	gone := func(c accounts.Ceremony) {
+		t.Helper()
+		_, err := s.TakeCeremony(t.Context(), c.Token)
+		wantKind(t, err, fault.NotFound)
+	}
+	take := func(c accounts.Ceremony) {
+		t.Helper()
+		if got, err := s.TakeCeremony(t.Context(), c.Token); err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("took %+v, %v; want %+v", got, err, c)
+		}
+		gone(c)
+	}
+	adding, signing := begin(1, ada.Reader, at(10), at(1), 10), begin(2, 0, at(10), at(1), 10)
+	take(adding)
+	take(signing)
+
+	expired, later := begin(3, 0, at(10), at(1), 10), begin(4, 0, at(11), at(1), 10)
+	begin(5, 0, at(20), at(10), 10)
+	gone(expired)
+	take(later)
+
+	first := begin(6, 0, at(20), at(10), 10)
+	second, third := begin(7, 0, at(20), at(10), 10), begin(8, 0, at(20), at(10), 2)
+	gone(first)
+	take(second)
+	take(third)
+
+	hers := begin(9, ada.Reader, at(20), at(10), 10)
+	if _, err := s.Erase(t.Context(), ada.Reader, at(11)); err != nil {
+		t.Fatal(err)
+	}
+	gone(hers)
+
+	one := begin(10, 0, at(20), at(10), 10)
+	var taken atomic.Int32
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			if _, err := s.TakeCeremony(t.Context(), one.Token); err == nil {
+				taken.Add(1)
+			} else if fault.KindOf(err) != fault.NotFound {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if taken.Load() != 1 {
+		t.Errorf("%d took one ceremony", taken.Load())
 	}
 }

@@ -2479,6 +2479,855 @@ func (x *ChangePasswordResponse) GetToken() string {
 	return ""
 }
 
+// A key pair whose private half a device or a password manager keeps, to sign
+// in with in place of the password (W3C Web Authentication).
+type Passkey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// As its owner calls it.
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Unset for one that nobody has signed in with.
+	LastUsedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passkey) Reset() {
+	*x = Passkey{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passkey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passkey) ProtoMessage() {}
+
+func (x *Passkey) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passkey.ProtoReflect.Descriptor instead.
+func (*Passkey) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Passkey) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Passkey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Passkey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Passkey) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+type BeginPasskeyRegistrationRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Token           string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	CurrentPassword string                 `protobuf:"bytes,2,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	// Where the browser is: https://host or https://host:port, or http for
+	// localhost. The passkey is for the host.
+	Origin        string  `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Client        *Client `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPasskeyRegistrationRequest) Reset() {
+	*x = BeginPasskeyRegistrationRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPasskeyRegistrationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPasskeyRegistrationRequest) ProtoMessage() {}
+
+func (x *BeginPasskeyRegistrationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPasskeyRegistrationRequest.ProtoReflect.Descriptor instead.
+func (*BeginPasskeyRegistrationRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *BeginPasskeyRegistrationRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *BeginPasskeyRegistrationRequest) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return ""
+}
+
+func (x *BeginPasskeyRegistrationRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *BeginPasskeyRegistrationRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+type BeginPasskeyRegistrationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names this ceremony when it is finished, once and within five minutes. Only
+	// the browser that began it may have it.
+	Ceremony string `protobuf:"bytes,1,opt,name=ceremony,proto3" json:"ceremony,omitempty"`
+	// PublicKeyCredentialCreationOptionsJSON, for the browser.
+	Options       []byte `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPasskeyRegistrationResponse) Reset() {
+	*x = BeginPasskeyRegistrationResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPasskeyRegistrationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPasskeyRegistrationResponse) ProtoMessage() {}
+
+func (x *BeginPasskeyRegistrationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPasskeyRegistrationResponse.ProtoReflect.Descriptor instead.
+func (*BeginPasskeyRegistrationResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *BeginPasskeyRegistrationResponse) GetCeremony() string {
+	if x != nil {
+		return x.Ceremony
+	}
+	return ""
+}
+
+func (x *BeginPasskeyRegistrationResponse) GetOptions() []byte {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+type FinishPasskeyRegistrationRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Token    string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Ceremony string                 `protobuf:"bytes,2,opt,name=ceremony,proto3" json:"ceremony,omitempty"`
+	// RegistrationResponseJSON, as the browser gives it.
+	Response []byte `protobuf:"bytes,3,opt,name=response,proto3" json:"response,omitempty"`
+	// What to call the passkey. Longer text is cut to 60 characters.
+	Name          string  `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Client        *Client `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishPasskeyRegistrationRequest) Reset() {
+	*x = FinishPasskeyRegistrationRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishPasskeyRegistrationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishPasskeyRegistrationRequest) ProtoMessage() {}
+
+func (x *FinishPasskeyRegistrationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishPasskeyRegistrationRequest.ProtoReflect.Descriptor instead.
+func (*FinishPasskeyRegistrationRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetCeremony() string {
+	if x != nil {
+		return x.Ceremony
+	}
+	return ""
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetResponse() []byte {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+type FinishPasskeyRegistrationResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Passkey *Passkey               `protobuf:"bytes,1,opt,name=passkey,proto3" json:"passkey,omitempty"`
+	// The session that takes the place of the one that asked.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishPasskeyRegistrationResponse) Reset() {
+	*x = FinishPasskeyRegistrationResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishPasskeyRegistrationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishPasskeyRegistrationResponse) ProtoMessage() {}
+
+func (x *FinishPasskeyRegistrationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishPasskeyRegistrationResponse.ProtoReflect.Descriptor instead.
+func (*FinishPasskeyRegistrationResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *FinishPasskeyRegistrationResponse) GetPasskey() *Passkey {
+	if x != nil {
+		return x.Passkey
+	}
+	return nil
+}
+
+func (x *FinishPasskeyRegistrationResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type BeginPasskeySignInRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As for registration.
+	Origin        string  `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Client        *Client `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPasskeySignInRequest) Reset() {
+	*x = BeginPasskeySignInRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPasskeySignInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPasskeySignInRequest) ProtoMessage() {}
+
+func (x *BeginPasskeySignInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPasskeySignInRequest.ProtoReflect.Descriptor instead.
+func (*BeginPasskeySignInRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *BeginPasskeySignInRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *BeginPasskeySignInRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+type BeginPasskeySignInResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As for registration.
+	Ceremony string `protobuf:"bytes,1,opt,name=ceremony,proto3" json:"ceremony,omitempty"`
+	// PublicKeyCredentialRequestOptionsJSON, for the browser.
+	Options       []byte `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPasskeySignInResponse) Reset() {
+	*x = BeginPasskeySignInResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPasskeySignInResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPasskeySignInResponse) ProtoMessage() {}
+
+func (x *BeginPasskeySignInResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPasskeySignInResponse.ProtoReflect.Descriptor instead.
+func (*BeginPasskeySignInResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *BeginPasskeySignInResponse) GetCeremony() string {
+	if x != nil {
+		return x.Ceremony
+	}
+	return ""
+}
+
+func (x *BeginPasskeySignInResponse) GetOptions() []byte {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+type FinishPasskeySignInRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Ceremony string                 `protobuf:"bytes,1,opt,name=ceremony,proto3" json:"ceremony,omitempty"`
+	// AuthenticationResponseJSON, as the browser gives it.
+	Response []byte   `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"`
+	Client   *Client  `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
+	Visitor  *Visitor `protobuf:"bytes,4,opt,name=visitor,proto3" json:"visitor,omitempty"`
+	// A session that ends when the new one begins; may be empty.
+	ReplacedToken string `protobuf:"bytes,5,opt,name=replaced_token,json=replacedToken,proto3" json:"replaced_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishPasskeySignInRequest) Reset() {
+	*x = FinishPasskeySignInRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishPasskeySignInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishPasskeySignInRequest) ProtoMessage() {}
+
+func (x *FinishPasskeySignInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishPasskeySignInRequest.ProtoReflect.Descriptor instead.
+func (*FinishPasskeySignInRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *FinishPasskeySignInRequest) GetCeremony() string {
+	if x != nil {
+		return x.Ceremony
+	}
+	return ""
+}
+
+func (x *FinishPasskeySignInRequest) GetResponse() []byte {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *FinishPasskeySignInRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *FinishPasskeySignInRequest) GetVisitor() *Visitor {
+	if x != nil {
+		return x.Visitor
+	}
+	return nil
+}
+
+func (x *FinishPasskeySignInRequest) GetReplacedToken() string {
+	if x != nil {
+		return x.ReplacedToken
+	}
+	return ""
+}
+
+type FinishPasskeySignInResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The new session. Whoever has it is signed in.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// The log position of what the visitor brought; 0 when that was nothing.
+	Position      int64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishPasskeySignInResponse) Reset() {
+	*x = FinishPasskeySignInResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishPasskeySignInResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishPasskeySignInResponse) ProtoMessage() {}
+
+func (x *FinishPasskeySignInResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishPasskeySignInResponse.ProtoReflect.Descriptor instead.
+func (*FinishPasskeySignInResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *FinishPasskeySignInResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *FinishPasskeySignInResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *FinishPasskeySignInResponse) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+type ListPasskeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPasskeysRequest) Reset() {
+	*x = ListPasskeysRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPasskeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPasskeysRequest) ProtoMessage() {}
+
+func (x *ListPasskeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPasskeysRequest.ProtoReflect.Descriptor instead.
+func (*ListPasskeysRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListPasskeysRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type ListPasskeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Oldest first.
+	Passkeys      []*Passkey `protobuf:"bytes,1,rep,name=passkeys,proto3" json:"passkeys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPasskeysResponse) Reset() {
+	*x = ListPasskeysResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPasskeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPasskeysResponse) ProtoMessage() {}
+
+func (x *ListPasskeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPasskeysResponse.ProtoReflect.Descriptor instead.
+func (*ListPasskeysResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ListPasskeysResponse) GetPasskeys() []*Passkey {
+	if x != nil {
+		return x.Passkeys
+	}
+	return nil
+}
+
+type RenamePasskeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Id    int64                  `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Longer text is cut to 60 characters.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenamePasskeyRequest) Reset() {
+	*x = RenamePasskeyRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenamePasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenamePasskeyRequest) ProtoMessage() {}
+
+func (x *RenamePasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenamePasskeyRequest.ProtoReflect.Descriptor instead.
+func (*RenamePasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RenamePasskeyRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RenamePasskeyRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *RenamePasskeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RenamePasskeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenamePasskeyResponse) Reset() {
+	*x = RenamePasskeyResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenamePasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenamePasskeyResponse) ProtoMessage() {}
+
+func (x *RenamePasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenamePasskeyResponse.ProtoReflect.Descriptor instead.
+func (*RenamePasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{51}
+}
+
+type RemovePasskeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Id            int64                  `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePasskeyRequest) Reset() {
+	*x = RemovePasskeyRequest{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePasskeyRequest) ProtoMessage() {}
+
+func (x *RemovePasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePasskeyRequest.ProtoReflect.Descriptor instead.
+func (*RemovePasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RemovePasskeyRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RemovePasskeyRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type RemovePasskeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePasskeyResponse) Reset() {
+	*x = RemovePasskeyResponse{}
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePasskeyResponse) ProtoMessage() {}
+
+func (x *RemovePasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_octavo_readers_v1_readers_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePasskeyResponse.ProtoReflect.Descriptor instead.
+func (*RemovePasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_octavo_readers_v1_readers_proto_rawDescGZIP(), []int{53}
+}
+
 var File_octavo_readers_v1_readers_proto protoreflect.FileDescriptor
 
 const file_octavo_readers_v1_readers_proto_rawDesc = "" +
@@ -2635,7 +3484,61 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\fnew_password\x18\x03 \x01(\tB\v\xbaH\x05r\x03\x18\xe8\a\x80\x01\x01R\vnewPassword\x121\n" +
 	"\x06client\x18\x04 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\"3\n" +
 	"\x16ChangePasswordResponse\x12\x19\n" +
-	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token*u\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\"\xa6\x01\n" +
+	"\aPasskey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12<\n" +
+	"\flast_used_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\"\xd2\x01\n" +
+	"\x1fBeginPasskeyRegistrationRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\x126\n" +
+	"\x10current_password\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\xe8\a\x80\x01\x01R\x0fcurrentPassword\x12 \n" +
+	"\x06origin\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x06origin\x121\n" +
+	"\x06client\x18\x04 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\"]\n" +
+	" BeginPasskeyRegistrationResponse\x12\x1f\n" +
+	"\bceremony\x18\x01 \x01(\tB\x03\x80\x01\x01R\bceremony\x12\x18\n" +
+	"\aoptions\x18\x02 \x01(\fR\aoptions\"\xe8\x01\n" +
+	" FinishPasskeyRegistrationRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\x12(\n" +
+	"\bceremony\x18\x02 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\bceremony\x12%\n" +
+	"\bresponse\x18\x03 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\bresponse\x12\x1c\n" +
+	"\x04name\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x04name\x121\n" +
+	"\x06client\x18\x05 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\"t\n" +
+	"!FinishPasskeyRegistrationResponse\x124\n" +
+	"\apasskey\x18\x01 \x01(\v2\x1a.octavo.readers.v1.PasskeyR\apasskey\x12\x19\n" +
+	"\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\"p\n" +
+	"\x19BeginPasskeySignInRequest\x12 \n" +
+	"\x06origin\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x06origin\x121\n" +
+	"\x06client\x18\x02 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\"W\n" +
+	"\x1aBeginPasskeySignInResponse\x12\x1f\n" +
+	"\bceremony\x18\x01 \x01(\tB\x03\x80\x01\x01R\bceremony\x12\x18\n" +
+	"\aoptions\x18\x02 \x01(\fR\aoptions\"\x89\x02\n" +
+	"\x1aFinishPasskeySignInRequest\x12(\n" +
+	"\bceremony\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\bceremony\x12%\n" +
+	"\bresponse\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\bresponse\x121\n" +
+	"\x06client\x18\x03 \x01(\v2\x19.octavo.readers.v1.ClientR\x06client\x124\n" +
+	"\avisitor\x18\x04 \x01(\v2\x1a.octavo.readers.v1.VisitorR\avisitor\x121\n" +
+	"\x0ereplaced_token\x18\x05 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x18d\x80\x01\x01R\rreplacedToken\"\x8a\x01\n" +
+	"\x1bFinishPasskeySignInResponse\x124\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.octavo.readers.v1.AccountR\aaccount\x12\x19\n" +
+	"\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x03R\bposition\"9\n" +
+	"\x13ListPasskeysRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\"N\n" +
+	"\x14ListPasskeysResponse\x126\n" +
+	"\bpasskeys\x18\x01 \x03(\v2\x1a.octavo.readers.v1.PasskeyR\bpasskeys\"q\n" +
+	"\x14RenamePasskeyRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\x12\x17\n" +
+	"\x02id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x02id\x12\x1c\n" +
+	"\x04name\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x04name\"\x17\n" +
+	"\x15RenamePasskeyResponse\"S\n" +
+	"\x14RemovePasskeyRequest\x12\"\n" +
+	"\x05token\x18\x01 \x01(\tB\f\xbaH\x06r\x04\x10\x01\x18d\x80\x01\x01R\x05token\x12\x17\n" +
+	"\x02id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x02id\"\x17\n" +
+	"\x15RemovePasskeyResponse*u\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ORIGIN_ANONYMOUS\x10\x01\x12\x14\n" +
@@ -2673,14 +3576,21 @@ const file_octavo_readers_v1_readers_proto_rawDesc = "" +
 	"\fExportReader\x12&.octavo.readers.v1.ExportReaderRequest\x1a'.octavo.readers.v1.ExportReaderResponse0\x01\x12a\n" +
 	"\vEraseReader\x12%.octavo.readers.v1.EraseReaderRequest\x1a&.octavo.readers.v1.EraseReaderResponse\"\x03\x90\x02\x02\x12v\n" +
 	"\x12SetPersonalisation\x12,.octavo.readers.v1.SetPersonalisationRequest\x1a-.octavo.readers.v1.SetPersonalisationResponse\"\x03\x90\x02\x02\x12p\n" +
-	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x012\xda\x04\n" +
+	"\x11WatchInteractions\x12+.octavo.readers.v1.WatchInteractionsRequest\x1a,.octavo.readers.v1.WatchInteractionsResponse0\x012\x8a\v\n" +
 	"\x0fAccountsService\x12b\n" +
 	"\rCreateAccount\x12'.octavo.readers.v1.CreateAccountRequest\x1a(.octavo.readers.v1.CreateAccountResponse\x12M\n" +
 	"\x06SignIn\x12 .octavo.readers.v1.SignInRequest\x1a!.octavo.readers.v1.SignInResponse\x12d\n" +
 	"\fCheckSession\x12&.octavo.readers.v1.CheckSessionRequest\x1a'.octavo.readers.v1.CheckSessionResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\fListSessions\x12&.octavo.readers.v1.ListSessionsRequest\x1a'.octavo.readers.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\vEndSessions\x12%.octavo.readers.v1.EndSessionsRequest\x1a&.octavo.readers.v1.EndSessionsResponse\"\x03\x90\x02\x02\x12e\n" +
-	"\x0eChangePassword\x12(.octavo.readers.v1.ChangePasswordRequest\x1a).octavo.readers.v1.ChangePasswordResponseB@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
+	"\x0eChangePassword\x12(.octavo.readers.v1.ChangePasswordRequest\x1a).octavo.readers.v1.ChangePasswordResponse\x12\x83\x01\n" +
+	"\x18BeginPasskeyRegistration\x122.octavo.readers.v1.BeginPasskeyRegistrationRequest\x1a3.octavo.readers.v1.BeginPasskeyRegistrationResponse\x12\x86\x01\n" +
+	"\x19FinishPasskeyRegistration\x123.octavo.readers.v1.FinishPasskeyRegistrationRequest\x1a4.octavo.readers.v1.FinishPasskeyRegistrationResponse\x12q\n" +
+	"\x12BeginPasskeySignIn\x12,.octavo.readers.v1.BeginPasskeySignInRequest\x1a-.octavo.readers.v1.BeginPasskeySignInResponse\x12t\n" +
+	"\x13FinishPasskeySignIn\x12-.octavo.readers.v1.FinishPasskeySignInRequest\x1a..octavo.readers.v1.FinishPasskeySignInResponse\x12d\n" +
+	"\fListPasskeys\x12&.octavo.readers.v1.ListPasskeysRequest\x1a'.octavo.readers.v1.ListPasskeysResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\rRenamePasskey\x12'.octavo.readers.v1.RenamePasskeyRequest\x1a(.octavo.readers.v1.RenamePasskeyResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rRemovePasskey\x12'.octavo.readers.v1.RemovePasskeyRequest\x1a(.octavo.readers.v1.RemovePasskeyResponse\"\x03\x90\x02\x02B@Z>github.com/octavo-books/octavo/gen/octavo/readers/v1;readersv1b\x06proto3"
 
 var (
 	file_octavo_readers_v1_readers_proto_rawDescOnce sync.Once
@@ -2695,59 +3605,74 @@ func file_octavo_readers_v1_readers_proto_rawDescGZIP() []byte {
 }
 
 var file_octavo_readers_v1_readers_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_octavo_readers_v1_readers_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_octavo_readers_v1_readers_proto_goTypes = []any{
-	(Origin)(0),                        // 0: octavo.readers.v1.Origin
-	(InteractionKind)(0),               // 1: octavo.readers.v1.InteractionKind
-	(SessionScope)(0),                  // 2: octavo.readers.v1.SessionScope
-	(*Reader)(nil),                     // 3: octavo.readers.v1.Reader
-	(*Interaction)(nil),                // 4: octavo.readers.v1.Interaction
-	(*ShelfEntry)(nil),                 // 5: octavo.readers.v1.ShelfEntry
-	(*CreateReaderRequest)(nil),        // 6: octavo.readers.v1.CreateReaderRequest
-	(*CreateReaderResponse)(nil),       // 7: octavo.readers.v1.CreateReaderResponse
-	(*GetReaderRequest)(nil),           // 8: octavo.readers.v1.GetReaderRequest
-	(*GetReaderResponse)(nil),          // 9: octavo.readers.v1.GetReaderResponse
-	(*ListReadersRequest)(nil),         // 10: octavo.readers.v1.ListReadersRequest
-	(*ListReadersResponse)(nil),        // 11: octavo.readers.v1.ListReadersResponse
-	(*ImportReadersRequest)(nil),       // 12: octavo.readers.v1.ImportReadersRequest
-	(*ImportReadersResponse)(nil),      // 13: octavo.readers.v1.ImportReadersResponse
-	(*RecordInteractionsRequest)(nil),  // 14: octavo.readers.v1.RecordInteractionsRequest
-	(*RecordInteractionsResponse)(nil), // 15: octavo.readers.v1.RecordInteractionsResponse
-	(*ListShelfRequest)(nil),           // 16: octavo.readers.v1.ListShelfRequest
-	(*ListShelfResponse)(nil),          // 17: octavo.readers.v1.ListShelfResponse
-	(*ExportReaderRequest)(nil),        // 18: octavo.readers.v1.ExportReaderRequest
-	(*ExportReaderResponse)(nil),       // 19: octavo.readers.v1.ExportReaderResponse
-	(*SetPersonalisationRequest)(nil),  // 20: octavo.readers.v1.SetPersonalisationRequest
-	(*SetPersonalisationResponse)(nil), // 21: octavo.readers.v1.SetPersonalisationResponse
-	(*EraseReaderRequest)(nil),         // 22: octavo.readers.v1.EraseReaderRequest
-	(*EraseReaderResponse)(nil),        // 23: octavo.readers.v1.EraseReaderResponse
-	(*WatchInteractionsRequest)(nil),   // 24: octavo.readers.v1.WatchInteractionsRequest
-	(*WatchInteractionsResponse)(nil),  // 25: octavo.readers.v1.WatchInteractionsResponse
-	(*Account)(nil),                    // 26: octavo.readers.v1.Account
-	(*Client)(nil),                     // 27: octavo.readers.v1.Client
-	(*Visitor)(nil),                    // 28: octavo.readers.v1.Visitor
-	(*Session)(nil),                    // 29: octavo.readers.v1.Session
-	(*CreateAccountRequest)(nil),       // 30: octavo.readers.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),      // 31: octavo.readers.v1.CreateAccountResponse
-	(*SignInRequest)(nil),              // 32: octavo.readers.v1.SignInRequest
-	(*SignInResponse)(nil),             // 33: octavo.readers.v1.SignInResponse
-	(*CheckSessionRequest)(nil),        // 34: octavo.readers.v1.CheckSessionRequest
-	(*CheckSessionResponse)(nil),       // 35: octavo.readers.v1.CheckSessionResponse
-	(*ListSessionsRequest)(nil),        // 36: octavo.readers.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 37: octavo.readers.v1.ListSessionsResponse
-	(*EndSessionsRequest)(nil),         // 38: octavo.readers.v1.EndSessionsRequest
-	(*EndSessionsResponse)(nil),        // 39: octavo.readers.v1.EndSessionsResponse
-	(*ChangePasswordRequest)(nil),      // 40: octavo.readers.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil),     // 41: octavo.readers.v1.ChangePasswordResponse
-	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
+	(Origin)(0),                               // 0: octavo.readers.v1.Origin
+	(InteractionKind)(0),                      // 1: octavo.readers.v1.InteractionKind
+	(SessionScope)(0),                         // 2: octavo.readers.v1.SessionScope
+	(*Reader)(nil),                            // 3: octavo.readers.v1.Reader
+	(*Interaction)(nil),                       // 4: octavo.readers.v1.Interaction
+	(*ShelfEntry)(nil),                        // 5: octavo.readers.v1.ShelfEntry
+	(*CreateReaderRequest)(nil),               // 6: octavo.readers.v1.CreateReaderRequest
+	(*CreateReaderResponse)(nil),              // 7: octavo.readers.v1.CreateReaderResponse
+	(*GetReaderRequest)(nil),                  // 8: octavo.readers.v1.GetReaderRequest
+	(*GetReaderResponse)(nil),                 // 9: octavo.readers.v1.GetReaderResponse
+	(*ListReadersRequest)(nil),                // 10: octavo.readers.v1.ListReadersRequest
+	(*ListReadersResponse)(nil),               // 11: octavo.readers.v1.ListReadersResponse
+	(*ImportReadersRequest)(nil),              // 12: octavo.readers.v1.ImportReadersRequest
+	(*ImportReadersResponse)(nil),             // 13: octavo.readers.v1.ImportReadersResponse
+	(*RecordInteractionsRequest)(nil),         // 14: octavo.readers.v1.RecordInteractionsRequest
+	(*RecordInteractionsResponse)(nil),        // 15: octavo.readers.v1.RecordInteractionsResponse
+	(*ListShelfRequest)(nil),                  // 16: octavo.readers.v1.ListShelfRequest
+	(*ListShelfResponse)(nil),                 // 17: octavo.readers.v1.ListShelfResponse
+	(*ExportReaderRequest)(nil),               // 18: octavo.readers.v1.ExportReaderRequest
+	(*ExportReaderResponse)(nil),              // 19: octavo.readers.v1.ExportReaderResponse
+	(*SetPersonalisationRequest)(nil),         // 20: octavo.readers.v1.SetPersonalisationRequest
+	(*SetPersonalisationResponse)(nil),        // 21: octavo.readers.v1.SetPersonalisationResponse
+	(*EraseReaderRequest)(nil),                // 22: octavo.readers.v1.EraseReaderRequest
+	(*EraseReaderResponse)(nil),               // 23: octavo.readers.v1.EraseReaderResponse
+	(*WatchInteractionsRequest)(nil),          // 24: octavo.readers.v1.WatchInteractionsRequest
+	(*WatchInteractionsResponse)(nil),         // 25: octavo.readers.v1.WatchInteractionsResponse
+	(*Account)(nil),                           // 26: octavo.readers.v1.Account
+	(*Client)(nil),                            // 27: octavo.readers.v1.Client
+	(*Visitor)(nil),                           // 28: octavo.readers.v1.Visitor
+	(*Session)(nil),                           // 29: octavo.readers.v1.Session
+	(*CreateAccountRequest)(nil),              // 30: octavo.readers.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),             // 31: octavo.readers.v1.CreateAccountResponse
+	(*SignInRequest)(nil),                     // 32: octavo.readers.v1.SignInRequest
+	(*SignInResponse)(nil),                    // 33: octavo.readers.v1.SignInResponse
+	(*CheckSessionRequest)(nil),               // 34: octavo.readers.v1.CheckSessionRequest
+	(*CheckSessionResponse)(nil),              // 35: octavo.readers.v1.CheckSessionResponse
+	(*ListSessionsRequest)(nil),               // 36: octavo.readers.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),              // 37: octavo.readers.v1.ListSessionsResponse
+	(*EndSessionsRequest)(nil),                // 38: octavo.readers.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),               // 39: octavo.readers.v1.EndSessionsResponse
+	(*ChangePasswordRequest)(nil),             // 40: octavo.readers.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),            // 41: octavo.readers.v1.ChangePasswordResponse
+	(*Passkey)(nil),                           // 42: octavo.readers.v1.Passkey
+	(*BeginPasskeyRegistrationRequest)(nil),   // 43: octavo.readers.v1.BeginPasskeyRegistrationRequest
+	(*BeginPasskeyRegistrationResponse)(nil),  // 44: octavo.readers.v1.BeginPasskeyRegistrationResponse
+	(*FinishPasskeyRegistrationRequest)(nil),  // 45: octavo.readers.v1.FinishPasskeyRegistrationRequest
+	(*FinishPasskeyRegistrationResponse)(nil), // 46: octavo.readers.v1.FinishPasskeyRegistrationResponse
+	(*BeginPasskeySignInRequest)(nil),         // 47: octavo.readers.v1.BeginPasskeySignInRequest
+	(*BeginPasskeySignInResponse)(nil),        // 48: octavo.readers.v1.BeginPasskeySignInResponse
+	(*FinishPasskeySignInRequest)(nil),        // 49: octavo.readers.v1.FinishPasskeySignInRequest
+	(*FinishPasskeySignInResponse)(nil),       // 50: octavo.readers.v1.FinishPasskeySignInResponse
+	(*ListPasskeysRequest)(nil),               // 51: octavo.readers.v1.ListPasskeysRequest
+	(*ListPasskeysResponse)(nil),              // 52: octavo.readers.v1.ListPasskeysResponse
+	(*RenamePasskeyRequest)(nil),              // 53: octavo.readers.v1.RenamePasskeyRequest
+	(*RenamePasskeyResponse)(nil),             // 54: octavo.readers.v1.RenamePasskeyResponse
+	(*RemovePasskeyRequest)(nil),              // 55: octavo.readers.v1.RemovePasskeyRequest
+	(*RemovePasskeyResponse)(nil),             // 56: octavo.readers.v1.RemovePasskeyResponse
+	(*timestamppb.Timestamp)(nil),             // 57: google.protobuf.Timestamp
 }
 var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	0,  // 0: octavo.readers.v1.Reader.origin:type_name -> octavo.readers.v1.Origin
-	42, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
+	57, // 1: octavo.readers.v1.Reader.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: octavo.readers.v1.Interaction.kind:type_name -> octavo.readers.v1.InteractionKind
-	42, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
+	57, // 3: octavo.readers.v1.Interaction.occurred_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: octavo.readers.v1.ShelfEntry.shelf:type_name -> octavo.readers.v1.InteractionKind
-	42, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
+	57, // 5: octavo.readers.v1.ShelfEntry.updated_at:type_name -> google.protobuf.Timestamp
 	3,  // 6: octavo.readers.v1.CreateReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	3,  // 7: octavo.readers.v1.GetReaderResponse.reader:type_name -> octavo.readers.v1.Reader
 	0,  // 8: octavo.readers.v1.ListReadersRequest.origin:type_name -> octavo.readers.v1.Origin
@@ -2759,11 +3684,11 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	4,  // 14: octavo.readers.v1.ExportReaderResponse.interactions:type_name -> octavo.readers.v1.Interaction
 	5,  // 15: octavo.readers.v1.ExportReaderResponse.entries:type_name -> octavo.readers.v1.ShelfEntry
 	4,  // 16: octavo.readers.v1.WatchInteractionsResponse.interactions:type_name -> octavo.readers.v1.Interaction
-	42, // 17: octavo.readers.v1.WatchInteractionsResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	42, // 18: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	42, // 19: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
-	42, // 20: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	42, // 21: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	57, // 17: octavo.readers.v1.WatchInteractionsResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	57, // 18: octavo.readers.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	57, // 19: octavo.readers.v1.Account.password_changed_at:type_name -> google.protobuf.Timestamp
+	57, // 20: octavo.readers.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	57, // 21: octavo.readers.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
 	27, // 22: octavo.readers.v1.CreateAccountRequest.client:type_name -> octavo.readers.v1.Client
 	28, // 23: octavo.readers.v1.CreateAccountRequest.visitor:type_name -> octavo.readers.v1.Visitor
 	26, // 24: octavo.readers.v1.CreateAccountResponse.account:type_name -> octavo.readers.v1.Account
@@ -2774,43 +3699,67 @@ var file_octavo_readers_v1_readers_proto_depIdxs = []int32{
 	29, // 29: octavo.readers.v1.ListSessionsResponse.sessions:type_name -> octavo.readers.v1.Session
 	2,  // 30: octavo.readers.v1.EndSessionsRequest.scope:type_name -> octavo.readers.v1.SessionScope
 	27, // 31: octavo.readers.v1.ChangePasswordRequest.client:type_name -> octavo.readers.v1.Client
-	6,  // 32: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
-	8,  // 33: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
-	10, // 34: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
-	12, // 35: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
-	14, // 36: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
-	16, // 37: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
-	18, // 38: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
-	22, // 39: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
-	20, // 40: octavo.readers.v1.ReadersService.SetPersonalisation:input_type -> octavo.readers.v1.SetPersonalisationRequest
-	24, // 41: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
-	30, // 42: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
-	32, // 43: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
-	34, // 44: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
-	36, // 45: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
-	38, // 46: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
-	40, // 47: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
-	7,  // 48: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
-	9,  // 49: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
-	11, // 50: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
-	13, // 51: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
-	15, // 52: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
-	17, // 53: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
-	19, // 54: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
-	23, // 55: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
-	21, // 56: octavo.readers.v1.ReadersService.SetPersonalisation:output_type -> octavo.readers.v1.SetPersonalisationResponse
-	25, // 57: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
-	31, // 58: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
-	33, // 59: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
-	35, // 60: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
-	37, // 61: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
-	39, // 62: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
-	41, // 63: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
-	48, // [48:64] is the sub-list for method output_type
-	32, // [32:48] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	57, // 32: octavo.readers.v1.Passkey.created_at:type_name -> google.protobuf.Timestamp
+	57, // 33: octavo.readers.v1.Passkey.last_used_at:type_name -> google.protobuf.Timestamp
+	27, // 34: octavo.readers.v1.BeginPasskeyRegistrationRequest.client:type_name -> octavo.readers.v1.Client
+	27, // 35: octavo.readers.v1.FinishPasskeyRegistrationRequest.client:type_name -> octavo.readers.v1.Client
+	42, // 36: octavo.readers.v1.FinishPasskeyRegistrationResponse.passkey:type_name -> octavo.readers.v1.Passkey
+	27, // 37: octavo.readers.v1.BeginPasskeySignInRequest.client:type_name -> octavo.readers.v1.Client
+	27, // 38: octavo.readers.v1.FinishPasskeySignInRequest.client:type_name -> octavo.readers.v1.Client
+	28, // 39: octavo.readers.v1.FinishPasskeySignInRequest.visitor:type_name -> octavo.readers.v1.Visitor
+	26, // 40: octavo.readers.v1.FinishPasskeySignInResponse.account:type_name -> octavo.readers.v1.Account
+	42, // 41: octavo.readers.v1.ListPasskeysResponse.passkeys:type_name -> octavo.readers.v1.Passkey
+	6,  // 42: octavo.readers.v1.ReadersService.CreateReader:input_type -> octavo.readers.v1.CreateReaderRequest
+	8,  // 43: octavo.readers.v1.ReadersService.GetReader:input_type -> octavo.readers.v1.GetReaderRequest
+	10, // 44: octavo.readers.v1.ReadersService.ListReaders:input_type -> octavo.readers.v1.ListReadersRequest
+	12, // 45: octavo.readers.v1.ReadersService.ImportReaders:input_type -> octavo.readers.v1.ImportReadersRequest
+	14, // 46: octavo.readers.v1.ReadersService.RecordInteractions:input_type -> octavo.readers.v1.RecordInteractionsRequest
+	16, // 47: octavo.readers.v1.ReadersService.ListShelf:input_type -> octavo.readers.v1.ListShelfRequest
+	18, // 48: octavo.readers.v1.ReadersService.ExportReader:input_type -> octavo.readers.v1.ExportReaderRequest
+	22, // 49: octavo.readers.v1.ReadersService.EraseReader:input_type -> octavo.readers.v1.EraseReaderRequest
+	20, // 50: octavo.readers.v1.ReadersService.SetPersonalisation:input_type -> octavo.readers.v1.SetPersonalisationRequest
+	24, // 51: octavo.readers.v1.ReadersService.WatchInteractions:input_type -> octavo.readers.v1.WatchInteractionsRequest
+	30, // 52: octavo.readers.v1.AccountsService.CreateAccount:input_type -> octavo.readers.v1.CreateAccountRequest
+	32, // 53: octavo.readers.v1.AccountsService.SignIn:input_type -> octavo.readers.v1.SignInRequest
+	34, // 54: octavo.readers.v1.AccountsService.CheckSession:input_type -> octavo.readers.v1.CheckSessionRequest
+	36, // 55: octavo.readers.v1.AccountsService.ListSessions:input_type -> octavo.readers.v1.ListSessionsRequest
+	38, // 56: octavo.readers.v1.AccountsService.EndSessions:input_type -> octavo.readers.v1.EndSessionsRequest
+	40, // 57: octavo.readers.v1.AccountsService.ChangePassword:input_type -> octavo.readers.v1.ChangePasswordRequest
+	43, // 58: octavo.readers.v1.AccountsService.BeginPasskeyRegistration:input_type -> octavo.readers.v1.BeginPasskeyRegistrationRequest
+	45, // 59: octavo.readers.v1.AccountsService.FinishPasskeyRegistration:input_type -> octavo.readers.v1.FinishPasskeyRegistrationRequest
+	47, // 60: octavo.readers.v1.AccountsService.BeginPasskeySignIn:input_type -> octavo.readers.v1.BeginPasskeySignInRequest
+	49, // 61: octavo.readers.v1.AccountsService.FinishPasskeySignIn:input_type -> octavo.readers.v1.FinishPasskeySignInRequest
+	51, // 62: octavo.readers.v1.AccountsService.ListPasskeys:input_type -> octavo.readers.v1.ListPasskeysRequest
+	53, // 63: octavo.readers.v1.AccountsService.RenamePasskey:input_type -> octavo.readers.v1.RenamePasskeyRequest
+	55, // 64: octavo.readers.v1.AccountsService.RemovePasskey:input_type -> octavo.readers.v1.RemovePasskeyRequest
+	7,  // 65: octavo.readers.v1.ReadersService.CreateReader:output_type -> octavo.readers.v1.CreateReaderResponse
+	9,  // 66: octavo.readers.v1.ReadersService.GetReader:output_type -> octavo.readers.v1.GetReaderResponse
+	11, // 67: octavo.readers.v1.ReadersService.ListReaders:output_type -> octavo.readers.v1.ListReadersResponse
+	13, // 68: octavo.readers.v1.ReadersService.ImportReaders:output_type -> octavo.readers.v1.ImportReadersResponse
+	15, // 69: octavo.readers.v1.ReadersService.RecordInteractions:output_type -> octavo.readers.v1.RecordInteractionsResponse
+	17, // 70: octavo.readers.v1.ReadersService.ListShelf:output_type -> octavo.readers.v1.ListShelfResponse
+	19, // 71: octavo.readers.v1.ReadersService.ExportReader:output_type -> octavo.readers.v1.ExportReaderResponse
+	23, // 72: octavo.readers.v1.ReadersService.EraseReader:output_type -> octavo.readers.v1.EraseReaderResponse
+	21, // 73: octavo.readers.v1.ReadersService.SetPersonalisation:output_type -> octavo.readers.v1.SetPersonalisationResponse
+	25, // 74: octavo.readers.v1.ReadersService.WatchInteractions:output_type -> octavo.readers.v1.WatchInteractionsResponse
+	31, // 75: octavo.readers.v1.AccountsService.CreateAccount:output_type -> octavo.readers.v1.CreateAccountResponse
+	33, // 76: octavo.readers.v1.AccountsService.SignIn:output_type -> octavo.readers.v1.SignInResponse
+	35, // 77: octavo.readers.v1.AccountsService.CheckSession:output_type -> octavo.readers.v1.CheckSessionResponse
+	37, // 78: octavo.readers.v1.AccountsService.ListSessions:output_type -> octavo.readers.v1.ListSessionsResponse
+	39, // 79: octavo.readers.v1.AccountsService.EndSessions:output_type -> octavo.readers.v1.EndSessionsResponse
+	41, // 80: octavo.readers.v1.AccountsService.ChangePassword:output_type -> octavo.readers.v1.ChangePasswordResponse
+	44, // 81: octavo.readers.v1.AccountsService.BeginPasskeyRegistration:output_type -> octavo.readers.v1.BeginPasskeyRegistrationResponse
+	46, // 82: octavo.readers.v1.AccountsService.FinishPasskeyRegistration:output_type -> octavo.readers.v1.FinishPasskeyRegistrationResponse
+	48, // 83: octavo.readers.v1.AccountsService.BeginPasskeySignIn:output_type -> octavo.readers.v1.BeginPasskeySignInResponse
+	50, // 84: octavo.readers.v1.AccountsService.FinishPasskeySignIn:output_type -> octavo.readers.v1.FinishPasskeySignInResponse
+	52, // 85: octavo.readers.v1.AccountsService.ListPasskeys:output_type -> octavo.readers.v1.ListPasskeysResponse
+	54, // 86: octavo.readers.v1.AccountsService.RenamePasskey:output_type -> octavo.readers.v1.RenamePasskeyResponse
+	56, // 87: octavo.readers.v1.AccountsService.RemovePasskey:output_type -> octavo.readers.v1.RemovePasskeyResponse
+	65, // [65:88] is the sub-list for method output_type
+	42, // [42:65] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_octavo_readers_v1_readers_proto_init() }
@@ -2824,7 +3773,7 @@ func file_octavo_readers_v1_readers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_octavo_readers_v1_readers_proto_rawDesc), len(file_octavo_readers_v1_readers_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   39,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

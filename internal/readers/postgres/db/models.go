@@ -4,12 +4,24 @@
 
 package db
 
+import (
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
 type Account struct {
 	ReaderID          int32
 	Name              string
 	Password          string
 	CreatedAt         int64
 	PasswordChangedAt int64
+}
+
+type Ceremony struct {
+	Number    int64
+	Token     []byte
+	ReaderID  pgtype.Int4
+	State     []byte
+	ExpiresAt int64
 }
 
 type Entry struct {
@@ -34,6 +46,20 @@ type Interaction struct {
 type InteractionID struct {
 	ReaderID int32
 	ClientID string
+}
+
+type Passkey struct {
+	Number     int64
+	Credential []byte
+	Party      string
+	Handle     []byte
+	ReaderID   int32
+	PublicKey  []byte
+	Flags      int32
+	SignCount  int64
+	Name       string
+	CreatedAt  int64
+	UsedAt     int64
 }
 
 type Reader struct {

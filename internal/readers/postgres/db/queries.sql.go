@@ -7,6 +7,8 @@ package db
 
 import (
 	"context"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const accountByName = `-- name: AccountByName :one
@@ -51,6 +53,17 @@ ON CONFLICT (tally_key) DO UPDATE SET attempts = tallies.attempts
 func (q *Queries) AddTallies(ctx context.Context, keys [][]byte) error {
 	_, err := q.db.Exec(ctx, addTallies, keys)
 	return err
+}
+
+const countPasskeys = `-- name: CountPasskeys :one
+SELECT count(*) FROM passkeys WHERE reader_id = $1
+`
+
+func (q *Queries) CountPasskeys(ctx context.Context, readerID int32) (int64, error) {
+	row := q.db.QueryRow(ctx, countPasskeys, readerID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const deleteEntries = `-- name: DeleteEntries :exec
@@ -106,6 +119,20 @@ func (q *Queries) DeleteOtherSessions(ctx context.Context, arg DeleteOtherSessio
 	return err
 }
 
+const deletePasskey = `-- name: DeletePasskey :exec
+DELETE FROM passkeys WHERE reader_id = $1 AND number = $2
+`
+
+type DeletePasskeyParams struct {
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) DeletePasskey(ctx context.Context, arg DeletePasskeyParams) error {
+	_, err := q.db.Exec(ctx, deletePasskey, arg.ReaderID, arg.Number)
+	return err
+}
+
 const deleteReader = `-- name: DeleteReader :execrows
 DELETE FROM readers WHERE id = $1
 `
@@ -138,6 +165,21 @@ DELETE FROM sessions WHERE reader_id = $1
 
 func (q *Queries) DeleteSessions(ctx context.Context, readerID int32) error {
 	_, err := q.db.Exec(ctx, deleteSessions, readerID)
+	return err
+}
+
+const forgetCeremonies = `-- name: ForgetCeremonies :exec
+DELETE FROM ceremonies WHERE number IN (
+    SELECT c.number FROM ceremonies AS c WHERE c.expires_at <= $1 OR c.number <= $2 FOR UPDATE SKIP LOCKED)
+`
+
+type ForgetCeremoniesParams struct {
+	Now    int64
+	Oldest int64
+}
+
+func (q *Queries) ForgetCeremonies(ctx context.Context, arg ForgetCeremoniesParams) error {
+	_, err := q.db.Exec(ctx, forgetCeremonies, arg.Now, arg.Oldest)
 	return err
 }
 
@@ -217,6 +259,29 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) er
 	return err
 }
 
+const insertCeremony = `-- name: InsertCeremony :one
+INSERT INTO ceremonies (token, reader_id, state, expires_at) VALUES ($1, $2, $3, $4) RETURNING number
+`
+
+type InsertCeremonyParams struct {
+	Token     []byte
+	ReaderID  pgtype.Int4
+	State     []byte
+	ExpiresAt int64
+}
+
+func (q *Queries) InsertCeremony(ctx context.Context, arg InsertCeremonyParams) (int64, error) {
+	row := q.db.QueryRow(ctx, insertCeremony,
+		arg.Token,
+		arg.ReaderID,
+		arg.State,
+		arg.ExpiresAt,
+	)
+	var number int64
+	err := row.Scan(&number)
+	return number, err
+}
+
 const insertClientIDs = `-- name: InsertClientIDs :many
 INSERT INTO interaction_ids (reader_id, client_id)
 SELECT unnest($1::integer[]), unnest($2::text[])
@@ -275,6 +340,42 @@ func (q *Queries) InsertInteractions(ctx context.Context, arg InsertInteractions
 		arg.Now,
 	)
 	return err
+}
+
+const insertPasskey = `-- name: InsertPasskey :one
+INSERT INTO passkeys (credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING number
+`
+
+type InsertPasskeyParams struct {
+	Credential []byte
+	Party      string
+	Handle     []byte
+	ReaderID   int32
+	PublicKey  []byte
+	Flags      int32
+	SignCount  int64
+	Name       string
+	CreatedAt  int64
+	UsedAt     int64
+}
+
+func (q *Queries) InsertPasskey(ctx context.Context, arg InsertPasskeyParams) (int64, error) {
+	row := q.db.QueryRow(ctx, insertPasskey,
+		arg.Credential,
+		arg.Party,
+		arg.Handle,
+		arg.ReaderID,
+		arg.PublicKey,
+		arg.Flags,
+		arg.SignCount,
+		arg.Name,
+		arg.CreatedAt,
+		arg.UsedAt,
+	)
+	var number int64
+	err := row.Scan(&number)
+	return number, err
 }
 
 const insertSession = `-- name: InsertSession :one
@@ -466,6 +567,42 @@ func (q *Queries) ListEntriesOfBooks(ctx context.Context, arg ListEntriesOfBooks
 	return items, nil
 }
 
+const listPasskeys = `-- name: ListPasskeys :many
+SELECT number, credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at FROM passkeys WHERE reader_id = $1 ORDER BY number
+`
+
+func (q *Queries) ListPasskeys(ctx context.Context, readerID int32) ([]Passkey, error) {
+	rows, err := q.db.Query(ctx, listPasskeys, readerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Passkey
+	for rows.Next() {
+		var i Passkey
+		if err := rows.Scan(
+			&i.Number,
+			&i.Credential,
+			&i.Party,
+			&i.Handle,
+			&i.ReaderID,
+			&i.PublicKey,
+			&i.Flags,
+			&i.SignCount,
+			&i.Name,
+			&i.CreatedAt,
+			&i.UsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listReaders = `-- name: ListReaders :many
 SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE id > $1 ORDER BY id LIMIT $2
 `
@@ -613,6 +750,34 @@ func (q *Queries) LockTallies(ctx context.Context, keys [][]byte) ([]Tally, erro
 	return items, nil
 }
 
+const passkeyByCredential = `-- name: PasskeyByCredential :one
+SELECT number, credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at FROM passkeys WHERE party = $1 AND credential = $2
+`
+
+type PasskeyByCredentialParams struct {
+	Party      string
+	Credential []byte
+}
+
+func (q *Queries) PasskeyByCredential(ctx context.Context, arg PasskeyByCredentialParams) (Passkey, error) {
+	row := q.db.QueryRow(ctx, passkeyByCredential, arg.Party, arg.Credential)
+	var i Passkey
+	err := row.Scan(
+		&i.Number,
+		&i.Credential,
+		&i.Party,
+		&i.Handle,
+		&i.ReaderID,
+		&i.PublicKey,
+		&i.Flags,
+		&i.SignCount,
+		&i.Name,
+		&i.CreatedAt,
+		&i.UsedAt,
+	)
+	return i, err
+}
+
 const putEntries = `-- name: PutEntries :exec
 INSERT INTO entries AS e (reader_id, book_id, shelf, half_stars, updated_at, position)
 SELECT unnest($1::integer[]), unnest($2::integer[]),
@@ -739,6 +904,24 @@ func (q *Queries) ReadersBySource(ctx context.Context, arg ReadersBySourceParams
 	return items, nil
 }
 
+const renamePasskey = `-- name: RenamePasskey :execrows
+UPDATE passkeys SET name = $1 WHERE reader_id = $2 AND number = $3
+`
+
+type RenamePasskeyParams struct {
+	Name     string
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) RenamePasskey(ctx context.Context, arg RenamePasskeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renamePasskey, arg.Name, arg.ReaderID, arg.Number)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const sessionByToken = `-- name: SessionByToken :one
 SELECT number, token, reader_id, agent, created_at, seen_at FROM sessions WHERE token = $1
 `
@@ -822,6 +1005,23 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 	return count, err
 }
 
+const takeCeremony = `-- name: TakeCeremony :one
+DELETE FROM ceremonies WHERE token = $1 RETURNING number, token, reader_id, state, expires_at
+`
+
+func (q *Queries) TakeCeremony(ctx context.Context, token []byte) (Ceremony, error) {
+	row := q.db.QueryRow(ctx, takeCeremony, token)
+	var i Ceremony
+	err := row.Scan(
+		&i.Number,
+		&i.Token,
+		&i.ReaderID,
+		&i.State,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const touchSession = `-- name: TouchSession :exec
 UPDATE sessions SET seen_at = greatest(seen_at, $1) WHERE number = $2 AND reader_id = $3
 `
@@ -835,4 +1035,31 @@ type TouchSessionParams struct {
 func (q *Queries) TouchSession(ctx context.Context, arg TouchSessionParams) error {
 	_, err := q.db.Exec(ctx, touchSession, arg.SeenAt, arg.Number, arg.Reader)
 	return err
+}
+
+const usePasskey = `-- name: UsePasskey :execrows
+UPDATE passkeys SET sign_count = $1, flags = $2, used_at = $3
+WHERE number = $4 AND sign_count = $5
+`
+
+type UsePasskeyParams struct {
+	SignCount int64
+	Flags     int32
+	UsedAt    int64
+	Number    int64
+	Before    int64
+}
+
+func (q *Queries) UsePasskey(ctx context.Context, arg UsePasskeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, usePasskey,
+		arg.SignCount,
+		arg.Flags,
+		arg.UsedAt,
+		arg.Number,
+		arg.Before,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

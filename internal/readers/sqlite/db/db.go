@@ -30,6 +30,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.accountByReaderStmt, err = db.PrepareContext(ctx, accountByReader); err != nil {
 		return nil, fmt.Errorf("error preparing query AccountByReader: %w", err)
 	}
+	if q.countPasskeysStmt, err = db.PrepareContext(ctx, countPasskeys); err != nil {
+		return nil, fmt.Errorf("error preparing query CountPasskeys: %w", err)
+	}
 	if q.countReadersStmt, err = db.PrepareContext(ctx, countReaders); err != nil {
 		return nil, fmt.Errorf("error preparing query CountReaders: %w", err)
 	}
@@ -45,6 +48,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteOtherSessionsStmt, err = db.PrepareContext(ctx, deleteOtherSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteOtherSessions: %w", err)
 	}
+	if q.deletePasskeyStmt, err = db.PrepareContext(ctx, deletePasskey); err != nil {
+		return nil, fmt.Errorf("error preparing query DeletePasskey: %w", err)
+	}
 	if q.deleteReaderStmt, err = db.PrepareContext(ctx, deleteReader); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteReader: %w", err)
 	}
@@ -53,6 +59,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.deleteSessionsStmt, err = db.PrepareContext(ctx, deleteSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteSessions: %w", err)
+	}
+	if q.forgetCeremoniesStmt, err = db.PrepareContext(ctx, forgetCeremonies); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetCeremonies: %w", err)
 	}
 	if q.forgetTalliesStmt, err = db.PrepareContext(ctx, forgetTallies); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetTallies: %w", err)
@@ -69,8 +78,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertAccountStmt, err = db.PrepareContext(ctx, insertAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertAccount: %w", err)
 	}
+	if q.insertCeremonyStmt, err = db.PrepareContext(ctx, insertCeremony); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertCeremony: %w", err)
+	}
 	if q.insertClientIDStmt, err = db.PrepareContext(ctx, insertClientID); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertClientID: %w", err)
+	}
+	if q.insertPasskeyStmt, err = db.PrepareContext(ctx, insertPasskey); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertPasskey: %w", err)
 	}
 	if q.insertReaderStmt, err = db.PrepareContext(ctx, insertReader); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertReader: %w", err)
@@ -93,6 +108,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.listEntriesOfBooksStmt, err = db.PrepareContext(ctx, listEntriesOfBooks); err != nil {
 		return nil, fmt.Errorf("error preparing query ListEntriesOfBooks: %w", err)
 	}
+	if q.listPasskeysStmt, err = db.PrepareContext(ctx, listPasskeys); err != nil {
+		return nil, fmt.Errorf("error preparing query ListPasskeys: %w", err)
+	}
 	if q.listReadersStmt, err = db.PrepareContext(ctx, listReaders); err != nil {
 		return nil, fmt.Errorf("error preparing query ListReaders: %w", err)
 	}
@@ -102,6 +120,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.listSessionsStmt, err = db.PrepareContext(ctx, listSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query ListSessions: %w", err)
 	}
+	if q.passkeyByCredentialStmt, err = db.PrepareContext(ctx, passkeyByCredential); err != nil {
+		return nil, fmt.Errorf("error preparing query PasskeyByCredential: %w", err)
+	}
 	if q.putTallyStmt, err = db.PrepareContext(ctx, putTally); err != nil {
 		return nil, fmt.Errorf("error preparing query PutTally: %w", err)
 	}
@@ -110,6 +131,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.readerIDBySourceStmt, err = db.PrepareContext(ctx, readerIDBySource); err != nil {
 		return nil, fmt.Errorf("error preparing query ReaderIDBySource: %w", err)
+	}
+	if q.renamePasskeyStmt, err = db.PrepareContext(ctx, renamePasskey); err != nil {
+		return nil, fmt.Errorf("error preparing query RenamePasskey: %w", err)
 	}
 	if q.sessionByTokenStmt, err = db.PrepareContext(ctx, sessionByToken); err != nil {
 		return nil, fmt.Errorf("error preparing query SessionByToken: %w", err)
@@ -126,11 +150,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sizeStmt, err = db.PrepareContext(ctx, size); err != nil {
 		return nil, fmt.Errorf("error preparing query Size: %w", err)
 	}
+	if q.takeCeremonyStmt, err = db.PrepareContext(ctx, takeCeremony); err != nil {
+		return nil, fmt.Errorf("error preparing query TakeCeremony: %w", err)
+	}
 	if q.tallyByKeyStmt, err = db.PrepareContext(ctx, tallyByKey); err != nil {
 		return nil, fmt.Errorf("error preparing query TallyByKey: %w", err)
 	}
 	if q.touchSessionStmt, err = db.PrepareContext(ctx, touchSession); err != nil {
 		return nil, fmt.Errorf("error preparing query TouchSession: %w", err)
+	}
+	if q.usePasskeyStmt, err = db.PrepareContext(ctx, usePasskey); err != nil {
+		return nil, fmt.Errorf("error preparing query UsePasskey: %w", err)
 	}
 	return &q, nil
 }
@@ -145,6 +175,11 @@ func (q *Queries) Close() error {
 	if q.accountByReaderStmt != nil {
 		if cerr := q.accountByReaderStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing accountByReaderStmt: %w", cerr)
+		}
+	}
+	if q.countPasskeysStmt != nil {
+		if cerr := q.countPasskeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countPasskeysStmt: %w", cerr)
 		}
 	}
 	if q.countReadersStmt != nil {
@@ -172,6 +207,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteOtherSessionsStmt: %w", cerr)
 		}
 	}
+	if q.deletePasskeyStmt != nil {
+		if cerr := q.deletePasskeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deletePasskeyStmt: %w", cerr)
+		}
+	}
 	if q.deleteReaderStmt != nil {
 		if cerr := q.deleteReaderStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteReaderStmt: %w", cerr)
@@ -185,6 +225,11 @@ func (q *Queries) Close() error {
 	if q.deleteSessionsStmt != nil {
 		if cerr := q.deleteSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteSessionsStmt: %w", cerr)
+		}
+	}
+	if q.forgetCeremoniesStmt != nil {
+		if cerr := q.forgetCeremoniesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetCeremoniesStmt: %w", cerr)
 		}
 	}
 	if q.forgetTalliesStmt != nil {
@@ -212,9 +257,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertAccountStmt: %w", cerr)
 		}
 	}
+	if q.insertCeremonyStmt != nil {
+		if cerr := q.insertCeremonyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertCeremonyStmt: %w", cerr)
+		}
+	}
 	if q.insertClientIDStmt != nil {
 		if cerr := q.insertClientIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertClientIDStmt: %w", cerr)
+		}
+	}
+	if q.insertPasskeyStmt != nil {
+		if cerr := q.insertPasskeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertPasskeyStmt: %w", cerr)
 		}
 	}
 	if q.insertReaderStmt != nil {
@@ -252,6 +307,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing listEntriesOfBooksStmt: %w", cerr)
 		}
 	}
+	if q.listPasskeysStmt != nil {
+		if cerr := q.listPasskeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing listPasskeysStmt: %w", cerr)
+		}
+	}
 	if q.listReadersStmt != nil {
 		if cerr := q.listReadersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing listReadersStmt: %w", cerr)
@@ -267,6 +327,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing listSessionsStmt: %w", cerr)
 		}
 	}
+	if q.passkeyByCredentialStmt != nil {
+		if cerr := q.passkeyByCredentialStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing passkeyByCredentialStmt: %w", cerr)
+		}
+	}
 	if q.putTallyStmt != nil {
 		if cerr := q.putTallyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putTallyStmt: %w", cerr)
@@ -280,6 +345,11 @@ func (q *Queries) Close() error {
 	if q.readerIDBySourceStmt != nil {
 		if cerr := q.readerIDBySourceStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing readerIDBySourceStmt: %w", cerr)
+		}
+	}
+	if q.renamePasskeyStmt != nil {
+		if cerr := q.renamePasskeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing renamePasskeyStmt: %w", cerr)
 		}
 	}
 	if q.sessionByTokenStmt != nil {
@@ -307,6 +377,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sizeStmt: %w", cerr)
 		}
 	}
+	if q.takeCeremonyStmt != nil {
+		if cerr := q.takeCeremonyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing takeCeremonyStmt: %w", cerr)
+		}
+	}
 	if q.tallyByKeyStmt != nil {
 		if cerr := q.tallyByKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tallyByKeyStmt: %w", cerr)
@@ -315,6 +390,11 @@ func (q *Queries) Close() error {
 	if q.touchSessionStmt != nil {
 		if cerr := q.touchSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing touchSessionStmt: %w", cerr)
+		}
+	}
+	if q.usePasskeyStmt != nil {
+		if cerr := q.usePasskeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing usePasskeyStmt: %w", cerr)
 		}
 	}
 	return err
@@ -358,20 +438,25 @@ type Queries struct {
 	tx                       *sql.Tx
 	accountByNameStmt        *sql.Stmt
 	accountByReaderStmt      *sql.Stmt
+	countPasskeysStmt        *sql.Stmt
 	countReadersStmt         *sql.Stmt
 	deleteEntryStmt          *sql.Stmt
 	deleteInteractionsStmt   *sql.Stmt
 	deleteOldSessionsStmt    *sql.Stmt
 	deleteOtherSessionsStmt  *sql.Stmt
+	deletePasskeyStmt        *sql.Stmt
 	deleteReaderStmt         *sql.Stmt
 	deleteSessionStmt        *sql.Stmt
 	deleteSessionsStmt       *sql.Stmt
+	forgetCeremoniesStmt     *sql.Stmt
 	forgetTalliesStmt        *sql.Stmt
 	freeIDStmt               *sql.Stmt
 	headStmt                 *sql.Stmt
 	iDTakenStmt              *sql.Stmt
 	insertAccountStmt        *sql.Stmt
+	insertCeremonyStmt       *sql.Stmt
 	insertClientIDStmt       *sql.Stmt
+	insertPasskeyStmt        *sql.Stmt
 	insertReaderStmt         *sql.Stmt
 	insertSessionStmt        *sql.Stmt
 	interactionsStmt         *sql.Stmt
@@ -379,19 +464,24 @@ type Queries struct {
 	lastIDStmt               *sql.Stmt
 	listEntriesStmt          *sql.Stmt
 	listEntriesOfBooksStmt   *sql.Stmt
+	listPasskeysStmt         *sql.Stmt
 	listReadersStmt          *sql.Stmt
 	listReadersOfOriginStmt  *sql.Stmt
 	listSessionsStmt         *sql.Stmt
+	passkeyByCredentialStmt  *sql.Stmt
 	putTallyStmt             *sql.Stmt
 	readerByIDStmt           *sql.Stmt
 	readerIDBySourceStmt     *sql.Stmt
+	renamePasskeyStmt        *sql.Stmt
 	sessionByTokenStmt       *sql.Stmt
 	setHashStmt              *sql.Stmt
 	setPasswordStmt          *sql.Stmt
 	setPausedStmt            *sql.Stmt
 	sizeStmt                 *sql.Stmt
+	takeCeremonyStmt         *sql.Stmt
 	tallyByKeyStmt           *sql.Stmt
 	touchSessionStmt         *sql.Stmt
+	usePasskeyStmt           *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -400,20 +490,25 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		tx:                       tx,
 		accountByNameStmt:        q.accountByNameStmt,
 		accountByReaderStmt:      q.accountByReaderStmt,
+		countPasskeysStmt:        q.countPasskeysStmt,
 		countReadersStmt:         q.countReadersStmt,
 		deleteEntryStmt:          q.deleteEntryStmt,
 		deleteInteractionsStmt:   q.deleteInteractionsStmt,
 		deleteOldSessionsStmt:    q.deleteOldSessionsStmt,
 		deleteOtherSessionsStmt:  q.deleteOtherSessionsStmt,
+		deletePasskeyStmt:        q.deletePasskeyStmt,
 		deleteReaderStmt:         q.deleteReaderStmt,
 		deleteSessionStmt:        q.deleteSessionStmt,
 		deleteSessionsStmt:       q.deleteSessionsStmt,
+		forgetCeremoniesStmt:     q.forgetCeremoniesStmt,
 		forgetTalliesStmt:        q.forgetTalliesStmt,
 		freeIDStmt:               q.freeIDStmt,
 		headStmt:                 q.headStmt,
 		iDTakenStmt:              q.iDTakenStmt,
 		insertAccountStmt:        q.insertAccountStmt,
+		insertCeremonyStmt:       q.insertCeremonyStmt,
 		insertClientIDStmt:       q.insertClientIDStmt,
+		insertPasskeyStmt:        q.insertPasskeyStmt,
 		insertReaderStmt:         q.insertReaderStmt,
 		insertSessionStmt:        q.insertSessionStmt,
 		interactionsStmt:         q.interactionsStmt,
@@ -421,18 +516,23 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		lastIDStmt:               q.lastIDStmt,
 		listEntriesStmt:          q.listEntriesStmt,
 		listEntriesOfBooksStmt:   q.listEntriesOfBooksStmt,
+		listPasskeysStmt:         q.listPasskeysStmt,
 		listReadersStmt:          q.listReadersStmt,
 		listReadersOfOriginStmt:  q.listReadersOfOriginStmt,
 		listSessionsStmt:         q.listSessionsStmt,
+		passkeyByCredentialStmt:  q.passkeyByCredentialStmt,
 		putTallyStmt:             q.putTallyStmt,
 		readerByIDStmt:           q.readerByIDStmt,
 		readerIDBySourceStmt:     q.readerIDBySourceStmt,
+		renamePasskeyStmt:        q.renamePasskeyStmt,
 		sessionByTokenStmt:       q.sessionByTokenStmt,
 		setHashStmt:              q.setHashStmt,
 		setPasswordStmt:          q.setPasswordStmt,
 		setPausedStmt:            q.setPausedStmt,
 		sizeStmt:                 q.sizeStmt,
+		takeCeremonyStmt:         q.takeCeremonyStmt,
 		tallyByKeyStmt:           q.tallyByKeyStmt,
 		touchSessionStmt:         q.touchSessionStmt,
+		usePasskeyStmt:           q.usePasskeyStmt,
 	}
 }

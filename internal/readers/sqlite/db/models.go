@@ -4,12 +4,24 @@
 
 package db
 
+import (
+	"database/sql"
+)
+
 type Account struct {
 	ReaderID          int32
 	Name              string
 	Password          string
 	CreatedAt         int64
 	PasswordChangedAt int64
+}
+
+type Ceremony struct {
+	Number    int64
+	Token     []byte
+	ReaderID  sql.NullInt32
+	State     []byte
+	ExpiresAt int64
 }
 
 type Entry struct {
@@ -29,6 +41,20 @@ type Interaction struct {
 	HalfStars  int64
 	OccurredAt int64
 	RecordedAt int64
+}
+
+type Passkey struct {
+	Number     int64
+	Credential []byte
+	Party      string
+	Handle     []byte
+	ReaderID   int32
+	PublicKey  []byte
+	Flags      int64
+	SignCount  int64
+	Name       string
+	CreatedAt  int64
+	UsedAt     int64
 }
 
 type Reader struct {

@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 )
 
@@ -42,6 +43,17 @@ func (q *Queries) AccountByReader(ctx context.Context, readerID int32) (Account,
 		&i.PasswordChangedAt,
 	)
 	return i, err
+}
+
+const countPasskeys = `-- name: CountPasskeys :one
+SELECT count(*) FROM passkeys WHERE reader_id = ?
+`
+
+func (q *Queries) CountPasskeys(ctx context.Context, readerID int32) (int64, error) {
+	row := q.queryRow(ctx, q.countPasskeysStmt, countPasskeys, readerID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const countReaders = `-- name: CountReaders :one
@@ -117,6 +129,20 @@ func (q *Queries) DeleteOtherSessions(ctx context.Context, arg DeleteOtherSessio
 	return err
 }
 
+const deletePasskey = `-- name: DeletePasskey :exec
+DELETE FROM passkeys WHERE reader_id = ? AND number = ?
+`
+
+type DeletePasskeyParams struct {
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) DeletePasskey(ctx context.Context, arg DeletePasskeyParams) error {
+	_, err := q.exec(ctx, q.deletePasskeyStmt, deletePasskey, arg.ReaderID, arg.Number)
+	return err
+}
+
 const deleteReader = `-- name: DeleteReader :execrows
 DELETE FROM readers WHERE id = ?
 `
@@ -149,6 +175,20 @@ DELETE FROM sessions WHERE reader_id = ?
 
 func (q *Queries) DeleteSessions(ctx context.Context, readerID int32) error {
 	_, err := q.exec(ctx, q.deleteSessionsStmt, deleteSessions, readerID)
+	return err
+}
+
+const forgetCeremonies = `-- name: ForgetCeremonies :exec
+DELETE FROM ceremonies WHERE expires_at <= ? OR number <= ?
+`
+
+type ForgetCeremoniesParams struct {
+	ExpiresAt int64
+	Number    int64
+}
+
+func (q *Queries) ForgetCeremonies(ctx context.Context, arg ForgetCeremoniesParams) error {
+	_, err := q.exec(ctx, q.forgetCeremoniesStmt, forgetCeremonies, arg.ExpiresAt, arg.Number)
 	return err
 }
 
@@ -225,6 +265,29 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) er
 	return err
 }
 
+const insertCeremony = `-- name: InsertCeremony :one
+INSERT INTO ceremonies (token, reader_id, state, expires_at) VALUES (?, ?, ?, ?) RETURNING number
+`
+
+type InsertCeremonyParams struct {
+	Token     []byte
+	ReaderID  sql.NullInt32
+	State     []byte
+	ExpiresAt int64
+}
+
+func (q *Queries) InsertCeremony(ctx context.Context, arg InsertCeremonyParams) (int64, error) {
+	row := q.queryRow(ctx, q.insertCeremonyStmt, insertCeremony,
+		arg.Token,
+		arg.ReaderID,
+		arg.State,
+		arg.ExpiresAt,
+	)
+	var number int64
+	err := row.Scan(&number)
+	return number, err
+}
+
 const insertClientID = `-- name: InsertClientID :execrows
 INSERT INTO interaction_ids (reader_id, client_id) VALUES (?, ?) ON CONFLICT DO NOTHING
 `
@@ -240,6 +303,42 @@ func (q *Queries) InsertClientID(ctx context.Context, arg InsertClientIDParams) 
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const insertPasskey = `-- name: InsertPasskey :one
+INSERT INTO passkeys (credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number
+`
+
+type InsertPasskeyParams struct {
+	Credential []byte
+	Party      string
+	Handle     []byte
+	ReaderID   int32
+	PublicKey  []byte
+	Flags      int64
+	SignCount  int64
+	Name       string
+	CreatedAt  int64
+	UsedAt     int64
+}
+
+func (q *Queries) InsertPasskey(ctx context.Context, arg InsertPasskeyParams) (int64, error) {
+	row := q.queryRow(ctx, q.insertPasskeyStmt, insertPasskey,
+		arg.Credential,
+		arg.Party,
+		arg.Handle,
+		arg.ReaderID,
+		arg.PublicKey,
+		arg.Flags,
+		arg.SignCount,
+		arg.Name,
+		arg.CreatedAt,
+		arg.UsedAt,
+	)
+	var number int64
+	err := row.Scan(&number)
+	return number, err
 }
 
 const insertReader = `-- name: InsertReader :exec
@@ -480,6 +579,45 @@ func (q *Queries) ListEntriesOfBooks(ctx context.Context, arg ListEntriesOfBooks
 	return items, nil
 }
 
+const listPasskeys = `-- name: ListPasskeys :many
+SELECT number, credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at FROM passkeys WHERE reader_id = ? ORDER BY number
+`
+
+func (q *Queries) ListPasskeys(ctx context.Context, readerID int32) ([]Passkey, error) {
+	rows, err := q.query(ctx, q.listPasskeysStmt, listPasskeys, readerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Passkey
+	for rows.Next() {
+		var i Passkey
+		if err := rows.Scan(
+			&i.Number,
+			&i.Credential,
+			&i.Party,
+			&i.Handle,
+			&i.ReaderID,
+			&i.PublicKey,
+			&i.Flags,
+			&i.SignCount,
+			&i.Name,
+			&i.CreatedAt,
+			&i.UsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listReaders = `-- name: ListReaders :many
 SELECT id, origin, display_name, source, source_id, created_at, paused FROM readers WHERE id > ? ORDER BY id LIMIT ?
 `
@@ -595,6 +733,34 @@ func (q *Queries) ListSessions(ctx context.Context, readerID int32) ([]Session, 
 	return items, nil
 }
 
+const passkeyByCredential = `-- name: PasskeyByCredential :one
+SELECT number, credential, party, handle, reader_id, public_key, flags, sign_count, name, created_at, used_at FROM passkeys WHERE party = ? AND credential = ?
+`
+
+type PasskeyByCredentialParams struct {
+	Party      string
+	Credential []byte
+}
+
+func (q *Queries) PasskeyByCredential(ctx context.Context, arg PasskeyByCredentialParams) (Passkey, error) {
+	row := q.queryRow(ctx, q.passkeyByCredentialStmt, passkeyByCredential, arg.Party, arg.Credential)
+	var i Passkey
+	err := row.Scan(
+		&i.Number,
+		&i.Credential,
+		&i.Party,
+		&i.Handle,
+		&i.ReaderID,
+		&i.PublicKey,
+		&i.Flags,
+		&i.SignCount,
+		&i.Name,
+		&i.CreatedAt,
+		&i.UsedAt,
+	)
+	return i, err
+}
+
 const putTally = `-- name: PutTally :exec
 INSERT INTO tallies (tally_key, attempts, last_at) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET attempts = excluded.attempts, last_at = excluded.last_at
@@ -644,6 +810,24 @@ func (q *Queries) ReaderIDBySource(ctx context.Context, arg ReaderIDBySourcePara
 	var id int32
 	err := row.Scan(&id)
 	return id, err
+}
+
+const renamePasskey = `-- name: RenamePasskey :execrows
+UPDATE passkeys SET name = ? WHERE reader_id = ? AND number = ?
+`
+
+type RenamePasskeyParams struct {
+	Name     string
+	ReaderID int32
+	Number   int64
+}
+
+func (q *Queries) RenamePasskey(ctx context.Context, arg RenamePasskeyParams) (int64, error) {
+	result, err := q.exec(ctx, q.renamePasskeyStmt, renamePasskey, arg.Name, arg.ReaderID, arg.Number)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const sessionByToken = `-- name: SessionByToken :one
@@ -729,6 +913,23 @@ func (q *Queries) Size(ctx context.Context) (int64, error) {
 	return count, err
 }
 
+const takeCeremony = `-- name: TakeCeremony :one
+DELETE FROM ceremonies WHERE token = ? RETURNING number, token, reader_id, state, expires_at
+`
+
+func (q *Queries) TakeCeremony(ctx context.Context, token []byte) (Ceremony, error) {
+	row := q.queryRow(ctx, q.takeCeremonyStmt, takeCeremony, token)
+	var i Ceremony
+	err := row.Scan(
+		&i.Number,
+		&i.Token,
+		&i.ReaderID,
+		&i.State,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const tallyByKey = `-- name: TallyByKey :one
 SELECT tally_key, attempts, last_at FROM tallies WHERE tally_key = ?
 `
@@ -754,4 +955,31 @@ type TouchSessionParams struct {
 func (q *Queries) TouchSession(ctx context.Context, arg TouchSessionParams) error {
 	_, err := q.exec(ctx, q.touchSessionStmt, touchSession, arg.Now, arg.Number, arg.ReaderID)
 	return err
+}
+
+const usePasskey = `-- name: UsePasskey :execrows
+UPDATE passkeys SET sign_count = ?1, flags = ?2, used_at = ?3
+WHERE number = ?4 AND sign_count = ?5
+`
+
+type UsePasskeyParams struct {
+	SignCount int64
+	Flags     int64
+	UsedAt    int64
+	Number    int64
+	Before    int64
+}
+
+func (q *Queries) UsePasskey(ctx context.Context, arg UsePasskeyParams) (int64, error) {
+	result, err := q.exec(ctx, q.usePasskeyStmt, usePasskey,
+		arg.SignCount,
+		arg.Flags,
+		arg.UsedAt,
+		arg.Number,
+		arg.Before,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
