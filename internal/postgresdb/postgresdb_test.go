@@ -189,6 +189,10 @@ func TestASecondRoleForTheSameTables(t *testing.T) {
 	if n := count(t, after); n != 3 {
 		t.Errorf("the second role sees %d words, want 3", n)
 	}
+	var owner string
+	if err := after.Read.QueryRow(t.Context(), "SELECT current_user").Scan(&owner); err != nil || owner != "octavo" {
+		t.Errorf("what the second role makes would belong to %q, %v; want octavo, who has to be able to use it", owner, err)
+	}
 }
 
 func TestOpenRefuses(t *testing.T) {
