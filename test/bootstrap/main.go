@@ -3,7 +3,7 @@
 // programs as they are built and a model in use. It shows progress.
 //
 //	go run ./test/bootstrap                                     # 10 M interactions, from a database of the readers service
-//	go run ./test/bootstrap -postgres                           # the same in a PostgreSQL that it starts for itself, and the size of its tables
+//	go run ./test/bootstrap -postgres -interactions 1000000     # the same of 1 M in a PostgreSQL that it starts for itself, and the size of its tables
 //	go run ./test/bootstrap -interactions 50000000 -generated   # 1 M readers with 50 books, from a feed that is made as it is read
 //
 // It needs Linux, which says what a process used.
