@@ -24,8 +24,7 @@ func (f following) Build(target resolver.Target, cc resolver.ClientConn, opts re
 	if err != nil {
 		return nil, err
 	}
-	host, _, err := net.SplitHostPort(target.Endpoint())
-	if err != nil || net.ParseIP(host) != nil {
+	if !named(target.Endpoint()) {
 		return r, nil // an address stays what it is
 	}
 	again := &followed{Resolver: r, end: make(chan struct{})}
@@ -42,6 +41,12 @@ func (f following) Build(target resolver.Target, cc resolver.ClientConn, opts re
 		}
 	})
 	return again, nil
+}
+
+// named tells host:port with the name of a host.
+func named(endpoint string) bool {
+	host, _, err := net.SplitHostPort(endpoint)
+	return err == nil && net.ParseIP(host) == nil
 }
 
 type followed struct {
