@@ -123,9 +123,11 @@ func (s *shop) refusals(t *testing.T) map[string]float64 {
 	return refused
 }
 
-// unexplained is an error when more calls failed than were refused for overload.
+// unexplained is an error when more calls failed than were refused for overload,
+// or more than one in two hundred whatever the reason: the load is far from what
+// the services can bear, and the few cores are shared with the whole cluster.
 func (o outcome) unexplained() error {
-	if failed, sent := o.failed(); failed > o.refused {
+	if failed, sent := o.failed(); failed > min(o.refused, sent/200) {
 		return fmt.Errorf("%d of %d calls failed, and %d were refused for overload", failed, sent, o.refused)
 	}
 	return nil
