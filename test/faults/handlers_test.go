@@ -234,6 +234,8 @@ func (g generator) value(zero protoreflect.Value, field protoreflect.FieldDescri
 		return protoreflect.ValueOfFloat64(g.float())
 	case protoreflect.StringKind:
 		return protoreflect.ValueOfString(g.text())
+	case protoreflect.BytesKind:
+		return protoreflect.ValueOfBytes([]byte(g.text()))
 	case protoreflect.MessageKind:
 		if depth < 4 {
 			g.fill(zero.Message(), depth+1)
