@@ -241,11 +241,12 @@ func (a *App) WaitReady(ctx context.Context) error {
 }
 
 // unreachable names a connection to a server of this app that has not heard
-// yet that the server is healthy again: its calls would still fail.
+// yet that the server is healthy: its calls could still fail. One that is
+// connecting may have refused calls already, as its state changes last.
 func (a *App) unreachable() error {
 	for _, conn := range a.conns {
 		own := slices.ContainsFunc(a.grpc, func(s *grpcServer) bool { return s.listener.Addr().String() == conn.Target() })
-		if own && conn.GetState() == connectivity.TransientFailure {
+		if state := conn.GetState(); own && (state == connectivity.TransientFailure || state == connectivity.Connecting) {
 			return fmt.Errorf("the connection to %s is not up yet", conn.Target())
 		}
 	}
