@@ -62,7 +62,7 @@ func inProcess(f *testing.F) *grpc.ClientConn {
 	conn := chassistest.ServeTasks(f, func(r grpc.ServiceRegistrar) {
 		catalogServer.Register(r)
 		readersServer.Register(r)
-		accounts.NewServer(accounts.Config{Store: people, Tallies: people, Readers: people}).Register(r)
+		accounts.NewServer(accounts.Config{Store: people, Tallies: people, Passkeys: people, Readers: people}).Register(r)
 		answers.Register(r)
 	}, answers.Run)
 	fill(f, conn)
