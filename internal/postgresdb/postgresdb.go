@@ -37,8 +37,10 @@ const (
 	idleTimeout = 10 * time.Second
 	// A query whose context has no deadline, as those of feeds, is given up after
 	// this time, with its connection: the network may have lost the server
-	// without telling.
-	queryTimeout = 10 * time.Second
+	// without telling. It waits for a connection no longer than acquireTimeout,
+	// as those before it may all have been lost.
+	queryTimeout   = 10 * time.Second
+	acquireTimeout = 5 * time.Second
 	// A connection that was idle answers within this time before it is used, or
 	// another one is.
 	pingTimeout = time.Second
@@ -120,22 +122,36 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// deadlines gives queries that have none a deadline of queryTimeout. It is a
-// tracer because that is where pgx lets the context of a query be another one,
-// and tells of the query's end.
+// deadlines gives queries that have none a deadline, and the wait for their
+// connection another. It is a tracer because that is where pgx lets the context
+// be another one, and tells of the end.
 type deadlines struct{}
 
 type deadlineEnd struct{}
 
+func (deadlines) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	return begin(ctx, acquireTimeout)
+}
+
+func (deadlines) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
+	end(ctx)
+}
+
 func (deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return begin(ctx, queryTimeout)
+}
+
+func (deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) { end(ctx) }
+
+func begin(ctx context.Context, most time.Duration) context.Context {
 	if _, has := ctx.Deadline(); has {
 		return ctx
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	return context.WithValue(ctx, deadlineEnd{}, cancel)
 }
 
-func (deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+func end(ctx context.Context) {
 	if cancel, ok := ctx.Value(deadlineEnd{}).(context.CancelFunc); ok {
 		cancel()
 	}

@@ -308,6 +308,27 @@ func TestWriterThatHangs(t *testing.T) {
 }
 
 // Commits of other processes are noticed at once.
+// TestNoConnectionIsLeft: whoever has no deadline, as a feed, does not wait for
+// a connection for as long as others keep them all.
+func TestNoConnectionIsLeft(t *testing.T) {
+	t.Parallel()
+	db := open(t, postgrestest.Database(t)+"&pool_max_conns=1", older)
+	taken, err := db.Read.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(15*time.Second, cancel).Stop()
+	defer cancel()
+	if _, err := db.Head(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with no connection left: %v, want a deadline exceeded", err)
+	}
+	taken.Release()
+	if _, err := db.Head(ctx); err != nil {
+		t.Errorf("with a connection again: %v", err)
+	}
+}
+
 func TestChangedByAnother(t *testing.T) {
 	url := postgrestest.Database(t)
 	db, other := open(t, url, older), open(t, url, older)

@@ -27,7 +27,7 @@ import (
 func TestTheDatabaseIsBehindASilentNetwork(t *testing.T) {
 	const (
 		patient  = time.Second      // a caller
-		query    = 10 * time.Second // that nobody waits for, at most
+		query    = 15 * time.Second // that nobody waits for, and 5 s of it for a connection, at most
 		commit   = 10 * time.Second // of a group of writers, at most
 		slack    = 5 * time.Second  // for a busy machine
 		together = 8                // callers, more than there are connections
