@@ -149,13 +149,23 @@ func onLoopback(addr string) bool {
 
 // Run is called by kong.
 func (c *loadCommand) Run(ctx context.Context) error {
-	app, err := chassis.New("octavo", program.Version(), chassis.Flags{TLS: c.TLS, LogLevel: "error", LogFormat: "auto"}, os.Stderr)
+	result, err := c.measure(ctx)
 	if err != nil {
 		return err
 	}
+	return c.write(result)
+}
+
+// measure sends the load, as a job: in an hour certificates may change, and only
+// an app that runs takes them up.
+func (c *loadCommand) measure(ctx context.Context) (*load.Result, error) {
+	app, err := chassis.New("octavo", program.Version(), chassis.Flags{TLS: c.TLS, LogLevel: "error", LogFormat: "auto"}, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
 	calls, err := c.calls(app)
 	if err != nil {
-		return errors.Join(err, app.Close())
+		return nil, errors.Join(err, app.Close())
 	}
 	config := load.Config{Calls: calls, MaxInFlight: c.MaxInFlight, Timeout: c.Timeout, Seed: c.Seed}
 	for _, rate := range c.Rate {
@@ -164,11 +174,13 @@ func (c *loadCommand) Run(ctx context.Context) error {
 	if p, ok := overload.ParsePriority(c.Priority); ok {
 		ctx = overload.WithPriority(ctx, p)
 	}
-	result, err := load.Run(ctx, config)
-	if err := errors.Join(err, app.Close()); err != nil {
+	var result *load.Result
+	err = program.Job(ctx, app, func(ctx context.Context) error {
+		var err error
+		result, err = load.Run(ctx, config)
 		return err
-	}
-	return c.write(result)
+	})
+	return result, err
 }
 
 // write writes what was measured, also by a run that was interrupted.
