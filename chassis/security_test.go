@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -140,7 +142,7 @@ func TestWhatIsOpenOverTLS(t *testing.T) {
 				return conn
 			}
 			probe := dial(grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots})))
-			eventually(t, "health is open", 5*time.Second, func() bool {
+			eventually(t, "health is open", 30*time.Second, func() bool {
 				got, err := healthpb.NewHealthClient(probe).Check(t.Context(), &healthpb.HealthCheckRequest{})
 				return err == nil && got.GetStatus() == healthpb.HealthCheckResponse_SERVING
 			})
@@ -185,74 +187,112 @@ func TestAccessToWhatIsNotThereStopsTheStart(t *testing.T) {
 	}
 }
 
-// TestRotationDropsNoRequest renews the authority and all certificates, in the
-// order in which that can be done, under calls over old and new connections.
+// TestRotationDropsNoRequest replaces all certificates, then their authority, in
+// the steps of docs/operations/rotate.md. Each process takes up each step at a
+// time of its own, in any order, while calls go over connections that are closed
+// for their age all the time and over new ones. None of them is repeated.
 func TestRotationDropsNoRequest(t *testing.T) {
 	before, after := chassistest.NewAuthority(t), chassistest.NewAuthority(t)
-	issue := func(a *chassistest.Authority, identity string, bundle []byte) chassistest.Files {
-		files := a.Issue(chassistest.Certificate{Identity: identity})
-		files.Authority = bundle
-		return files
-	}
 	both := before.Bundle(after)
 	steps := []struct {
+		name   string
 		issuer *chassistest.Authority
 		bundle []byte
-	}{{before, before.Bundle()}, {before, both}, {after, both}, {after, after.Bundle()}}
-
-	server := chassistest.NewSecret(t, issue(before, "server", before.Bundle()))
-	client := chassistest.NewSecret(t, issue(before, "friend", before.Bundle()))
-	serving := newProcess(t, func(f *chassis.Flags) { f.Dir = server.Path })
-	addr := serving.listen(nil, answering().register).String()
-	serving.Allow(chassis.Access{"/Recommendations/Recommend": {"friend"}})
-	calling := newProcess(t, func(f *chassis.Flags) { f.Dir, f.LogLevel = client.Path, "info" })
-	kept := recommendationspb.NewRecommendationsClient(calling.dial(addr))
-	serving.start()
-
+		trusts int
+	}{
+		{"new certificates", before, before.Bundle(), 1},
+		{"trust in both", before, both, 2},
+		{"certificates of the new one", after, both, 2},
+		{"trust in the new one alone", after, after.Bundle(), 1},
+	}
+	type member struct {
+		*process
+		identity string
+		secret   *chassistest.Secret
+	}
+	join := func(identity string) *member {
+		secret := chassistest.NewSecret(t, before.Issue(chassistest.Certificate{Identity: identity}))
+		return &member{newProcess(t, func(f *chassis.Flags) { f.Dir, f.ConnectionAge = secret.Path, 200*time.Millisecond }), identity, secret}
+	}
+	var addrs []string
+	var all, callers []*member
+	for range 3 {
+		server := join("server")
+		addrs = append(addrs, server.listen(nil, answering().register).String())
+		server.Allow(chassis.Access{"/Recommendations/Recommend": {"friend"}})
+		server.start()
+		if err := server.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, server)
+	}
+	for range 2 {
+		caller := join("friend")
+		defer caller.Close()
+		callers, all = append(callers, caller), append(all, caller)
+	}
+	dial := func(p *member, addr string) *grpc.ClientConn {
+		conn, err := p.DialOnce("server", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	ctx := within(t)
 	var calls, failures atomic.Int64
-	call := func(c recommendationspb.RecommendationsClient) {
+	call := func(conn *grpc.ClientConn) {
 		calls.Add(1)
-		if _, err := c.Recommend(t.Context(), &recommendationspb.RecommendationRequest{}); err != nil && failures.Add(1) < 5 {
+		if _, err := recommendationspb.NewRecommendationsClient(conn).Recommend(ctx, &recommendationspb.RecommendationRequest{}); err != nil && failures.Add(1) < 5 {
 			t.Errorf("a call failed: %v", err)
 		}
 	}
-	over := make(chan struct{})
 	var load sync.WaitGroup
-	for range 4 {
-		load.Go(func() {
-			for {
-				select {
-				case <-over:
-					return
-				default:
-					call(kept)
+	over, stop := context.WithCancel(ctx)
+	defer load.Wait()
+	defer stop()
+	for _, caller := range callers {
+		for _, addr := range addrs {
+			conn := dial(caller, addr)
+			load.Go(func() {
+				for over.Err() == nil {
+					call(conn)
 				}
-			}
-		})
+			})
+		}
 	}
-	for i, step := range steps {
-		server.Put(issue(step.issuer, "server", step.bundle))
-		client.Put(issue(step.issuer, "friend", step.bundle))
-		for _, p := range []*process{serving, calling} {
-			if err := p.ReloadCertificates(); err != nil {
+	for _, step := range steps {
+		for _, p := range all {
+			files := step.issuer.Issue(chassistest.Certificate{Identity: p.identity})
+			files.Authority = step.bundle
+			p.secret.Put(files)
+		}
+		for _, i := range rand.Perm(len(all)) {
+			if err := all[i].ReloadCertificates(); err != nil {
 				t.Fatal(err)
 			}
+			t.Logf("%s: process %d has it after %d calls", step.name, i, calls.Load())
+			for _, caller := range callers {
+				for _, addr := range addrs {
+					fresh := dial(caller, addr)
+					call(fresh)
+					if err := fresh.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
 		}
-		for range 20 {
-			fresh := recommendationspb.NewRecommendationsClient(calling.dial(addr))
-			call(fresh)
+		if line := fmt.Sprintf("tls_trusted_authorities{dir=%q} %d", all[0].secret.Path, step.trusts); !all[0].hasMetric(line) {
+			t.Errorf("%s: the metrics lack %s", step.name, line)
 		}
-		t.Logf("step %d: %d calls so far", i, calls.Load())
 	}
-	close(over)
+	stop()
 	load.Wait()
-	calling.Close()
-	if calls.Load() < 100 {
+	if calls.Load() < 200 {
 		t.Errorf("only %d calls were made", calls.Load())
 	}
 
 	// The certificates from before are of no use any more.
-	if _, err := clientOf(t, before.Issue(chassistest.Certificate{Identity: "friend"}), addr).Recommend(t.Context(), &recommendationspb.RecommendationRequest{}); status.Code(err) != codes.Unavailable {
+	if _, err := clientOf(t, before.Issue(chassistest.Certificate{Identity: "friend"}), addrs[0]).Recommend(ctx, &recommendationspb.RecommendationRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("a client of the old authority got %v, want UNAVAILABLE", err)
 	}
 }

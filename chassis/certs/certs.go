@@ -66,9 +66,10 @@ type Folder struct {
 	refused   string // why the files cannot be used, as last said
 	warned    *pair  // the last one of which it was said that it ends soon
 
-	notAfter prometheus.GaugeFunc
-	reloads  *prometheus.CounterVec
-	failures prometheus.Counter
+	notAfter    prometheus.GaugeFunc
+	authorities prometheus.GaugeFunc
+	reloads     *prometheus.CounterVec
+	failures    prometheus.Counter
 }
 
 // content is what is in the files.
@@ -84,6 +85,7 @@ type pair struct {
 	leaf     *x509.Certificate
 	identity string
 	roots    *x509.CertPool // nil for Public
+	trusted  int            // how many authorities roots has
 	server   *tls.Config
 	client   *tls.Config
 
@@ -108,6 +110,10 @@ func Open(c Config) (*Folder, error) {
 		Name: "tls_certificate_not_after_timestamp_seconds", ConstLabels: labels,
 		Help: "When the certificate in use ends, in seconds since 1970.",
 	}, func() float64 { return float64(f.NotAfter().Unix()) })
+	f.authorities = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tls_trusted_authorities", ConstLabels: labels,
+		Help: "How many authorities ca.crt has: 1, or 2 while one is replaced by another; 0 where nobody is asked for a certificate.",
+	}, func() float64 { return float64(f.current.Load().trusted) })
 	f.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tls_reloads_total", ConstLabels: labels,
 		Help: "Changes of the certificate's files, by result: used, or refused because something is wrong with them.",
@@ -144,6 +150,7 @@ func (f *Folder) Leaf() *x509.Certificate { return f.current.Load().leaf }
 // Describe is for Prometheus.
 func (f *Folder) Describe(into chan<- *prometheus.Desc) {
 	f.notAfter.Describe(into)
+	f.authorities.Describe(into)
 	f.reloads.Describe(into)
 	f.failures.Describe(into)
 }
@@ -151,6 +158,7 @@ func (f *Folder) Describe(into chan<- *prometheus.Desc) {
 // Collect is for Prometheus.
 func (f *Folder) Collect(into chan<- prometheus.Metric) {
 	f.notAfter.Collect(into)
+	f.authorities.Collect(into)
 	f.reloads.Collect(into)
 	f.failures.Collect(into)
 }
@@ -287,7 +295,7 @@ func (f *Folder) parse(c content) (*pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name(AuthorityFile), err)
 	}
-	p.roots = x509.NewCertPool()
+	p.roots, p.trusted = x509.NewCertPool(), len(authority)
 	for _, root := range authority {
 		p.roots.AddCert(root)
 	}
