@@ -29,6 +29,7 @@ type doorkeeper struct {
 
 	mu    sync.Mutex
 	known map[netip.Prefix]*newcomer
+	swept time.Time // when all of them were last looked through
 }
 
 // newcomer is what is known of an address.
@@ -98,9 +99,11 @@ func (d *doorkeeper) unforgiven(n *newcomer, now time.Time) int {
 }
 
 // meet is called with d.mu held. When too many addresses are known, those are
-// forgotten of which nothing counts any more, or else any one.
+// forgotten of which nothing counts any more, or else any one. Looking through
+// them takes long beside a connection, and is done once a second at most.
 func (d *doorkeeper) meet(place netip.Prefix, now time.Time) *newcomer {
-	if len(d.known) >= mostAddresses {
+	if len(d.known) >= mostAddresses && now.Sub(d.swept) >= time.Second {
+		d.swept = now
 		for other, n := range d.known {
 			flooder := n.floods > 0 && (now.Before(n.until) || d.unforgiven(n, now) > 0)
 			if !flooder && now.Sub(n.handshakes.last) > handshakesAtOnce*time.Second {
