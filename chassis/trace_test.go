@@ -29,6 +29,10 @@ type hops struct {
 	url            string
 }
 
+// slow is from when on a request is so: longer than a fast one takes on a machine
+// that is busy, and shorter than the deadline of a call.
+const slow = time.Second
+
 // newHops serves GET /book/{id}, which calls the service twice. Book 13 fails,
 // book 99 takes its time.
 func newHops(t *testing.T, change func(*chassis.Flags)) *hops {
@@ -37,7 +41,7 @@ func newHops(t *testing.T, change func(*chassis.Flags)) *hops {
 	var endpoint string
 	h.receiver, endpoint = tracingtest.NewGRPC(t)
 	flags := func(f *chassis.Flags) {
-		f.OTLPEndpoint, f.TraceSlow = endpoint, 100*time.Millisecond
+		f.OTLPEndpoint, f.TraceSlow = endpoint, slow
 		change(f)
 	}
 	h.service = newProcess(t, flags)
@@ -49,7 +53,7 @@ func newHops(t *testing.T, change func(*chassis.Flags)) *hops {
 		case 99:
 			select { // a slow disk
 			case <-ctx.Done():
-			case <-time.After(120 * time.Millisecond):
+			case <-time.After(slow):
 			}
 		}
 		return &recommendationspb.RecommendationResponse{}, nil
@@ -233,7 +237,7 @@ func TestExemplars(t *testing.T) {
 		{h.store, `grpc_client_handling_seconds_bucket{grpc_code="OK"`},
 		{h.service, `grpc_server_handling_seconds_bucket{grpc_code="OK"`},
 	} {
-		eventually(t, where.metric, 5*time.Second, func() bool {
+		eventually(t, where.metric, 30*time.Second, func() bool {
 			for line := range strings.Lines(openMetrics(t, where.p)) {
 				if strings.HasPrefix(line, where.metric) && strings.Contains(line, `# {trace_id="`+caller[3:35]+`"}`) {
 					return true
@@ -318,12 +322,8 @@ func TestNoCollector(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	began := time.Now()
-	if err := p.stop(); err != nil {
+	if err := p.stop(); err != nil { // it also fails when the end takes too long
 		t.Error(err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the end took %v", took)
 	}
 	if len(p.log.records(t, "the last traces were not exported"))+len(p.log.records(t, "traces cannot be exported; requests go on, spans are dropped and counted")) == 0 {
 		t.Error("the log does not say that traces were lost")
