@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -160,20 +161,15 @@ func startFrom(primary string, settings ...string) (*Server, error) {
 		}
 	}
 	if err := s.start(maker, primary, postgres, settings); err != nil {
-		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		s.Close()
-		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w\n%s", err, log), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), os.RemoveAll(dir))
 	}
 	return s, nil
 }
 
 func (s *Server) start(maker, primary, postgres string, settings []string) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
+	var err error
+	if s.port, err = freePort(); err != nil {
 		return err
 	}
 	cmd := exec.Command("/bin/sh", "-c", script, "postgres", s.Dir, maker, primary, postgres,
@@ -201,7 +197,7 @@ func (s *Server) start(maker, primary, postgres string, settings []string) error
 		first = "copy"
 	}
 	if err := s.command(first); err != nil {
-		return err
+		return fmt.Errorf("%w\n%s", err, s.log())
 	}
 	return s.Up()
 }
@@ -220,19 +216,50 @@ func (s *Server) command(name string) error {
 	return err
 }
 
-// Up starts the server after Stop or Kill, and returns when it answers.
-func (s *Server) Up() error {
-	if err := s.command("start"); err != nil {
-		return err
+// freePort is a port that nobody has, below those that the system gives to
+// whoever connects or listens somewhere: one of these would soon be another
+// process's when the server is down for a moment.
+func freePort() (int, error) {
+	const low, high = 20_000, 32_768
+	var err error
+	for range 100 {
+		var listener net.Listener
+		port := low + rand.IntN(high-low)
+		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, listener.Close()
+		}
 	}
+	return 0, fmt.Errorf("find a free port: %w", err)
+}
+
+// Up starts the server after Stop or Kill, and returns when it answers. When
+// another process has the port, it is tried again until that one has gone.
+func (s *Server) Up() error {
+	const taken = "could not create any TCP/IP sockets"
 	deadline := time.Now().Add(startTimeout)
-	for {
+	before := 0 // what the log said until the last start
+	for ended := true; ; ended = strings.Contains(s.log()[before:], taken) {
+		if ended {
+			before = len(s.log())
+			if err := s.command("start"); err != nil {
+				return err
+			}
+		}
 		err := execute(s.url("postgres"), "SELECT 1")
-		if err == nil || time.Now().After(deadline) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%w\n%s", err, s.log())
 		}
 		<-time.After(20 * time.Millisecond)
 	}
+}
+
+// log is all that the server has said.
+func (s *Server) log() string {
+	text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
+	return string(text)
 }
 
 // Stop ends the server as an operator would who restarts it: it ends all

@@ -1,9 +1,11 @@
 package postgrestest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +84,30 @@ func TestStopAndKill(t *testing.T) {
 		if err := answers(url); err != nil {
 			t.Errorf("after %s and Up: %v", name, err)
 		}
+	}
+}
+
+// While a server is down, another process may take its port.
+func TestAPortThatIsTakenForAWhile(t *testing.T) {
+	s := postgrestest.Start(t, "fsync=off")
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("tcp", s.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for t.Context().Err() == nil { // until the server has found that it is not alone
+			if log, _ := os.ReadFile(filepath.Join(s.Dir, "log")); bytes.Contains(log, []byte("could not bind")) {
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		other.Close()
+	}()
+	if err := s.Up(); err != nil {
+		t.Error(err)
 	}
 }
 
