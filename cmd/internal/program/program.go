@@ -13,10 +13,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	_ "time/tzdata" // in an image from nothing there are no time zones
 
 	"github.com/alecthomas/kong"
@@ -90,6 +92,7 @@ func Main(name, description, adminAddr string, flags any) int {
 		kong.WithHyphenPrefixedParameters(true),
 		kong.Vars{"admin_addr": adminAddr},
 		kong.ExplicitGroups(groups),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
@@ -110,6 +113,20 @@ func Main(name, description, adminAddr string, flags any) int {
 		return 1
 	}
 	return 0
+}
+
+// duration reads a time with its unit. No setting of ours can be negative.
+func duration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is no duration: want a number with its unit, such as 90s, 10m or 24h", text)
+	}
+	target.SetInt(int64(d))
+	return nil
 }
 
 // describe is the whole of an error for the operator, who may see causes.
