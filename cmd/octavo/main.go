@@ -1,5 +1,5 @@
 // Command octavo runs the whole of Octavo in one process, and holds the
-// operator's commands: import, train, evaluate, recommend, models.
+// operator's commands.
 package main
 
 import (
