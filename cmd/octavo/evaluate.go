@@ -20,15 +20,15 @@ import (
 
 type evaluateCommand struct {
 	Split    string   `enum:"files,temporal" default:"files" help:"files: --train and --test are given. temporal: --events is split by time, to learn from the past and be measured on the future."`
-	Train    string   `type:"existingfile" help:"What readers read before: lines of reader, tab, book, and, where known, rating and unix time."`
-	Test     string   `type:"existingfile" help:"What they read after; used only to measure."`
-	Valid    string   `type:"existingfile" help:"A part to choose the parameters on; held out of the training file when left out."`
-	Events   string   `type:"existingfile" help:"For --split temporal: what readers read, with the time on each line."`
+	Train    string   `type:"existingfile" placeholder:"FILE" help:"What readers read before: lines of reader, tab, book, and, where known, rating and unix time."`
+	Test     string   `type:"existingfile" placeholder:"FILE" help:"What they read after; used only to measure."`
+	Valid    string   `type:"existingfile" placeholder:"FILE" help:"A part to choose the parameters on; held out of the training file when left out."`
+	Events   string   `type:"existingfile" placeholder:"FILE" help:"For --split temporal: what readers read, with the time on each line."`
 	Past     *float64 `help:"For --split temporal: the share of the events that is the past, 0.8 unless given." placeholder:"SHARE"`
 	K        int      `default:"20" help:"Length of the rankings that are measured."`
 	Format   string   `enum:"table,json" default:"table" help:"table or json."`
-	Report   string   `type:"path" help:"Write one HTML page with tables and plots to this file."`
-	Rankings string   `type:"path" help:"Write each reader and the K books chosen, in order, to this file."`
+	Report   string   `type:"path" placeholder:"FILE" help:"Write one HTML page with tables and plots to this file."`
+	Rankings string   `type:"path" placeholder:"FILE" help:"Write each reader and the K books chosen, in order, to this file."`
 	Workers  int      `default:"0" help:"Cores to use; 0 for all. The figures do not depend on it."`
 }
 
@@ -41,8 +41,12 @@ func (evaluateCommand) Help() string {
 Coverage is the share of the books shown to anybody, novelty the mean -log2 of the share of readers a shown book has, diversity 1 less the mean cosine of the readers of two books shown together, and the long tail the share of shown books that are not among the most-read ones with 80 % of the interactions. Intervals are at 95 %, by bootstrap over readers. With --split temporal, readers and books without a past are told apart.`
 }
 
-// Validate explains flags that do not go together.
+// Validate explains flags that make no sense, or do not go together. It is
+// called by kong.
 func (c *evaluateCommand) Validate() error {
+	if c.K < 1 {
+		return fmt.Errorf("--k is %d; it must be at least 1", c.K)
+	}
 	if c.Split != "temporal" {
 		switch {
 		case c.Events != "":
@@ -73,9 +77,6 @@ func (c *evaluateCommand) Validate() error {
 }
 
 func (c *evaluateCommand) Run(ctx context.Context) error {
-	if c.K < 1 {
-		return fmt.Errorf("--k is %d; it must be at least 1", c.K)
-	}
 	config, about, err := c.read()
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 type recommendCommand struct {
 	Addr       string `aliases:"recommendations-addr" env:"OCTAVO_RECOMMENDATIONS_ADDR" default:"127.0.0.1:50051" group:"addresses" help:"Address of the recommendations service (${env})."`
 	User       int32  `aliases:"reader" default:"0" help:"The reader; 0 is an anonymous one."`
-	Category   string `help:"Only this category, such as MYSTERY or science-fiction; all when left out."`
+	Category   string `placeholder:"NAME" help:"Only this category, such as MYSTERY or science-fiction; all when left out."`
 	MaxResults int32  `default:"10" help:"How many books, 1 to 100."`
 	Format     string `enum:"table,json" default:"table" help:"table or json."`
 
@@ -31,6 +31,12 @@ type recommendCommand struct {
 
 func (recommendCommand) Help() string {
 	return "The categories: " + strings.Join(categoryNames(), ", ") + "."
+}
+
+// Validate refuses categories that there are not. It is called by kong.
+func (c *recommendCommand) Validate() error {
+	_, err := parseCategory(c.Category)
+	return err
 }
 
 func (c *recommendCommand) Run(ctx context.Context) error {
