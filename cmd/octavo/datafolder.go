@@ -30,6 +30,15 @@ type dataFolder struct {
 // folder.
 var errFolderInUse = errors.New("the data folder is in use by another octavo")
 
+// needDataFolder refuses a folder that is not there, for commands that would
+// find nothing in one just made.
+func needDataFolder(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no data folder %s: name with --data-dir the one that 'octavo serve' or 'octavo import' has filled", path)
+	}
+	return nil
+}
+
 // openDataFolder makes the folder when it is missing, checks its format, and
 // takes the lock that ends with the process.
 func openDataFolder(path string) (*dataFolder, error) {

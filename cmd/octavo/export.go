@@ -24,17 +24,20 @@ type exportCatalogCommand struct {
 	Output string `short:"o" placeholder:"FILE" type:"path" help:"The file, made anew; the terminal when not given."`
 }
 
-func (c *exportCatalogCommand) Run(ctx context.Context) (err error) {
-	out := io.Writer(os.Stdout)
-	if c.Output != "" {
-		file, err := os.Create(c.Output)
-		if err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		out = file
+func (c *exportCatalogCommand) Run(ctx context.Context) error {
+	if err := c.needData(); err != nil {
+		return err
 	}
-	return withServices(ctx, c.workFlags, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) error {
+	return withServices(ctx, c.workFlags, func(ctx context.Context, _ *chassis.App, clients *peers.Peers) (err error) {
+		out := io.Writer(os.Stdout)
+		if c.Output != "" {
+			file, failed := os.Create(c.Output)
+			if failed != nil {
+				return fmt.Errorf("export: %w", failed)
+			}
+			defer func() { err = errors.Join(err, file.Close()) }()
+			out = file
+		}
 		buffered := bufio.NewWriter(out)
 		n, err := importer.Export(ctx, clients.Catalog, importer.Format(c.Format), buffered)
 		if err = errors.Join(err, buffered.Flush()); err != nil {

@@ -57,6 +57,15 @@ type workFlags struct {
 	chassis.TLS   `embed:""`
 }
 
+// needData refuses to look for what is nowhere: it is neither in a data folder
+// nor at addresses or in databases that were named.
+func (f workFlags) needData() error {
+	if f.CatalogAddr != "" || f.CatalogDatabaseURLFile != "" {
+		return nil
+	}
+	return needDataFolder(f.DataDir)
+}
+
 // serveFlags are the settings of 'octavo serve'.
 type serveFlags struct {
 	dataFlags     `embed:""`

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/octavo-books/octavo/chassis"
+	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/trainerjob"
 )
@@ -17,10 +18,13 @@ type trainCommand struct {
 }
 
 func (trainCommand) Help() string {
-	return "Reads the catalogue and the log of the data folder, also while 'octavo serve' runs on it, which takes up the new model by itself. Where there are several machines, each does a part (--shard 0/4, --shard 1/4, ...), and --merge makes of them the very model that one machine would have made."
+	return "Reads the catalogue and the log of the data folder, also while 'octavo serve' runs on it, which takes up the new model by itself. Where there are several machines, each does a part (--shard 0/4, --shard 1/4, ...), and whoever makes the last one makes of all parts the very model that one machine would have made."
 }
 
 func (c *trainCommand) Run(ctx context.Context) error {
+	if err := c.needData(); err != nil {
+		return err
+	}
 	return withServices(ctx, c.workFlags, func(ctx context.Context, app *chassis.App, clients *peers.Peers) error {
 		bars := newProgress(os.Stderr)
 		result, err := trainerjob.Run(ctx, app, c.place(c.DataDir), clients, c.Mode, bars.report)
@@ -37,13 +41,26 @@ type modelsCommand struct {
 	Rollback modelsRollbackCommand `cmd:"" help:"Make the model before the current one, or the one named, current again. A running Octavo follows by itself."`
 }
 
-type modelsListCommand struct {
+// modelsFlags say where the models are that there are.
+type modelsFlags struct {
 	dataFlags  `embed:""`
 	modelFlags `embed:""`
 }
 
+func (f modelsFlags) open() (models.Store, error) {
+	if f.Models == "" {
+		if err := needDataFolder(f.DataDir); err != nil {
+			return nil, err
+		}
+	}
+	store, _, err := f.place(f.DataDir).Open(nil)
+	return store, err
+}
+
+type modelsListCommand struct{ modelsFlags }
+
 func (c *modelsListCommand) Run(ctx context.Context) error {
-	store, _, err := c.place(c.DataDir).Open(nil)
+	store, err := c.open()
 	if err != nil {
 		return err
 	}
@@ -70,13 +87,13 @@ func (c *modelsListCommand) Run(ctx context.Context) error {
 }
 
 type modelsRollbackCommand struct {
-	dataFlags  `embed:""`
-	modelFlags `embed:""`
-	To         string `help:"Name of the model to go to, as 'octavo models' lists it; the one before the current one unless given." placeholder:"NAME"`
+	modelsFlags
+
+	To string `help:"Name of the model to go to, as 'octavo models' lists it; the one before the current one unless given." placeholder:"NAME"`
 }
 
 func (c *modelsRollbackCommand) Run(ctx context.Context) error {
-	store, _, err := c.place(c.DataDir).Open(nil)
+	store, err := c.open()
 	if err != nil {
 		return err
 	}
