@@ -105,7 +105,7 @@ type importShelvesCommand struct {
 	workFlags `embed:""`
 
 	File   string `arg:"" type:"existingfile" help:"The file."`
-	Reader int32  `required:"" help:"Number of the reader whose shelves the books come onto."`
+	Reader int32  `required:"" placeholder:"N" help:"Number of the reader whose shelves the books come onto."`
 }
 
 func (importShelvesCommand) Help() string {
@@ -149,9 +149,9 @@ func (c *importDemoCommand) Run(ctx context.Context) error {
 func runImport(ctx context.Context, f importFlags, source importer.Source) (err error) {
 	options := importer.Options{Checkpoint: f.Checkpoint}
 	if f.Report != "" {
-		file, err := os.Create(f.Report)
-		if err != nil {
-			return fmt.Errorf("write the report: %w", err)
+		file, failed := os.Create(f.Report)
+		if failed != nil {
+			return fmt.Errorf("write the report: %w", failed)
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
 		options.Findings = file
@@ -162,9 +162,11 @@ func runImport(ctx context.Context, f importFlags, source importer.Source) (err 
 		options.Progress = bars.report
 		report, err := importer.Load(ctx, target, source, options)
 		bars.Close()
-		fmt.Print(report)
+		if err == nil || report.Begun() {
+			fmt.Print(report)
+		}
 		if err != nil {
-			return fmt.Errorf("import: %w", err)
+			return err
 		}
 		fmt.Println("\nNext: 'octavo train' learns from it.")
 		return nil

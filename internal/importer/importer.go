@@ -118,6 +118,9 @@ func (r Report) RefusedCount() int {
 	return r.Books.Refused + r.Readers.Refused + r.Interactions.Refused
 }
 
+// Begun is whether any record was read.
+func (r Report) Begun() bool { return r.Books.Read+r.Readers.Read+r.Interactions.Read > 0 }
+
 // String is the report in lines for a terminal.
 func (r Report) String() string {
 	var b strings.Builder
