@@ -531,7 +531,7 @@ func (f *fakeRecommendations) GetModel(ctx context.Context, _ *recommendationsv1
 	}
 	return &recommendationsv1.GetModelResponse{
 		ModelVersion: "8c1f0a9b2d3e", Books: 640, Readers: 2000, Interactions: 61234, TrainedPosition: 61234, Position: 61240,
-		Parameters: map[string]float64{"neighbours": 200, "prior": 0.01}, Metrics: map[string]float64{"ndcg": 0.2581234},
+		Parameters: map[string]float64{"neighbours": 200, "prior": 0.01}, Metrics: map[string]float64{"validation_recall": 0.2581234, "validation_readers": 53424, "novelty": 0.5},
 	}, nil
 }
 

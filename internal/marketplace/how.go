@@ -1,7 +1,6 @@
 package marketplace
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -35,7 +34,7 @@ func (s *shop) how(v *visit) error {
 	if err == nil {
 		page.Facts = append(page.Facts, view.Figure{Name: "Log known up to position", Value: view.Thousands(model.GetPosition())})
 	}
-	page.Parameters, page.Metrics = figures(model.GetParameters(), parameterWords), figures(model.GetMetrics(), nil)
+	page.Parameters, page.Metrics = figures(model.GetParameters(), parameterWords), figures(model.GetMetrics(), metricWords)
 	page.Frame = v.frame("How recommendations work", "What a suggestion rests on, and the figures of the model in use.")
 	page.Canonical = "/how"
 	return v.show(http.StatusOK, view.HowPage(page))
@@ -62,14 +61,40 @@ var parameterWords = map[string]string{
 	"unobserved":          "How much a book not read counts as not wanted, for kinship of taste",
 }
 
+// metricWords say what was measured, of what. One that is not here goes by its name.
+var metricWords = func() map[string]string {
+	words := map[string]string{"validation_readers": "Readers it was measured on"}
+	for part, of := range map[string]string{
+		"":                 "the model",
+		"without_against_": "the model, if books that were not liked counted nothing",
+		"cooccurrence_":    "shared readers alone",
+		"regression_":      "what a reader's books say together, alone",
+		"factors_":         "kinship of taste alone",
+		"with_regression_": "shared readers, and what a reader's books say together",
+		"with_factors_":    "shared readers, and kinship of taste",
+		"with_both_":       "all three, evenly weighed",
+		"popularity_":      "best sellers alone",
+	} {
+		words["validation_"+part+"recall"] = "Recall in the first 20: " + of
+		words["validation_"+part+"ndcg"] = "NDCG of the first 20: " + of
+	}
+	return words
+}()
+
+// figures are the values in the order of their words.
 func figures(values map[string]float64, words map[string]string) []view.Figure {
 	var out []view.Figure
-	for _, name := range slices.Sorted(maps.Keys(values)) {
+	for name, value := range values {
 		plain := words[name]
 		if plain == "" {
 			plain = strings.ReplaceAll(name, "_", " ")
 		}
-		out = append(out, view.Figure{Name: plain, Value: strconv.FormatFloat(values[name], 'g', 4, 64)})
+		text := strconv.FormatFloat(value, 'g', 4, 64)
+		if whole := int64(value); float64(whole) == value {
+			text = view.Thousands(whole)
+		}
+		out = append(out, view.Figure{Name: plain, Value: text})
 	}
+	slices.SortFunc(out, func(a, b view.Figure) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
