@@ -83,6 +83,14 @@ func (v *visit) enter(account *readersv1.Account, token string, position int64) 
 	v.shop.seen.put(token, account, time.Now())
 }
 
+// renew takes the token of the session that has replaced all others of the
+// account. The rest of the visit stays as it is.
+func (v *visit) renew(token string) {
+	v.shop.seen.forget(v.token)
+	v.token, v.tokenChanged = token, true
+	v.shop.seen.put(token, v.account, time.Now())
+}
+
 // leave makes the visit that of nobody.
 func (v *visit) leave() {
 	v.shop.seen.forget(v.token)
@@ -195,19 +203,24 @@ func (s *shop) signIn(v *visit) error {
 		page.Problem = view.FormProblem{Text: "The user name or the password is wrong."}
 		return s.showSignIn(v, http.StatusUnauthorized, page)
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	in, err := s.Accounts.SignIn(ctx, &readersv1.SignInRequest{Name: name, Password: password, Client: v.client(), Visitor: v.visitor(), ReplacedToken: v.token})
 	if err != nil {
-		problem, status, ok := v.formProblem(err)
-		if !ok {
-			return err
-		}
-		page.Problem = problem
-		return s.showSignIn(v, status, page)
+		return s.signInProblem(v, page, err)
 	}
 	v.enter(in.GetAccount(), in.GetToken(), in.GetPosition())
 	return v.redirect(page.Next)
+}
+
+// signInProblem shows the sign-in page with what went wrong.
+func (s *shop) signInProblem(v *visit, page view.SignIn, err error) error {
+	problem, status, ok := v.formProblem(err)
+	if !ok {
+		return err
+	}
+	page.Problem = problem
+	return s.showSignIn(v, status, page)
 }
 
 // signUpPage is the page to make an account.
@@ -240,7 +253,7 @@ func (s *shop) signUp(v *visit) error {
 	if page.Problem.Text != "" {
 		return s.showSignUp(v, http.StatusBadRequest, page)
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	made, err := s.Accounts.CreateAccount(ctx, &readersv1.CreateAccountRequest{Name: name, Password: password, Client: v.client(), Visitor: v.visitor(), ReplacedToken: v.token})
 	if err != nil {
@@ -317,7 +330,7 @@ func (s *shop) signOut(v *visit) error {
 // endSessions ends sessions, and the visit with them if this one is among
 // them.
 func (s *shop) endSessions(v *visit, scope readersv1.SessionScope, id int64) error {
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	_, err := s.Accounts.EndSessions(ctx, &readersv1.EndSessionsRequest{Token: v.token, Scope: scope, Id: id})
 	gone := err != nil && fault.KindOf(err) == fault.Unauthenticated
@@ -341,10 +354,26 @@ var accountDone = map[string]string{
 	"passkey-removed": "The passkey is removed: nobody can sign in with it any more. Your device may still offer it; delete it there too.",
 }
 
+// signInFirst is where to sign in, on the way to the account.
+const signInFirst = "/sign-in?next=/account"
+
+// signedIn takes a form that needs an account.
+func signedIn(take func(*visit) error) func(*visit) error {
+	return func(v *visit) error {
+		if err := v.form(); err != nil {
+			return err
+		}
+		if v.account == nil {
+			return v.redirect(signInFirst)
+		}
+		return take(v)
+	}
+}
+
 // accountPage is the page of the account.
 func (s *shop) accountPage(v *visit) error {
 	if v.account == nil {
-		return v.redirect("/sign-in?next=/account")
+		return v.redirect(signInFirst)
 	}
 	if notice := accountDone[v.r.URL.Query().Get("done")]; notice != "" {
 		v.notice(notice)
@@ -375,49 +404,43 @@ func (s *shop) showAccount(v *visit, status int, page view.Account) error {
 	return v.show(status, view.AccountPage(page))
 }
 
-// changePassword takes the form of the account's page.
-func (s *shop) changePassword(v *visit) error {
-	if err := v.form(); err != nil {
+// accountProblem shows the account's page with what went wrong, at the form with
+// this field if it is not at one of its own.
+func (s *shop) accountProblem(v *visit, err error, field string) error {
+	if fault.KindOf(err) == fault.Unauthenticated {
+		v.leave()
+		return v.redirect(signInFirst)
+	}
+	problem, status, ok := v.formProblem(err)
+	if !ok {
 		return err
 	}
-	if v.account == nil {
-		return v.redirect("/sign-in?next=/account")
+	if field != "" {
+		problem.Field = field
 	}
+	return s.showAccount(v, status, view.Account{Problem: problem})
+}
+
+// changePassword takes the form of the account's page.
+func (s *shop) changePassword(v *visit) error {
 	current, next := v.r.PostForm.Get("current_password"), v.r.PostForm.Get("new_password")
-	page := view.Account{}
 	if !typed(current) || !typed(next) {
-		page.Problem = view.FormProblem{Field: "new_password", Text: "This password is too long, or has characters that cannot be typed everywhere. Choose another."}
-		return s.showAccount(v, http.StatusBadRequest, page)
+		return s.showAccount(v, http.StatusBadRequest, view.Account{Problem: view.FormProblem{
+			Field: "new_password", Text: "This password is too long, or has characters that cannot be typed everywhere. Choose another.",
+		}})
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	changed, err := s.Accounts.ChangePassword(ctx, &readersv1.ChangePasswordRequest{Token: v.token, CurrentPassword: current, NewPassword: next, Client: v.client()})
 	if err != nil {
-		if fault.KindOf(err) == fault.Unauthenticated {
-			v.leave()
-			return v.redirect("/sign-in?next=/account")
-		}
-		problem, status, ok := v.formProblem(err)
-		if !ok {
-			return err
-		}
-		page.Problem = problem
-		return s.showAccount(v, status, page)
+		return s.accountProblem(v, err, "")
 	}
-	position := v.session
-	v.enter(v.account, changed.GetToken(), 0)
-	v.session = position
+	v.renew(changed.GetToken())
 	return v.redirect("/account?done=password")
 }
 
 // changeSessions takes the forms of the list of sessions.
 func (s *shop) changeSessions(v *visit) error {
-	if err := v.form(); err != nil {
-		return err
-	}
-	if v.account == nil {
-		return v.redirect("/sign-in?next=/account")
-	}
 	switch end := v.r.PostForm.Get("end"); end {
 	case "others":
 		return s.endSessions(v, readersv1.SessionScope_SESSION_SCOPE_OTHERS, 0)

@@ -187,7 +187,7 @@ func (s *shop) record(v *visit, kind readersv1.InteractionKind, value float32) e
 	if token == "" || len(token) > 40 {
 		token = rand.Text()
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	var interactions []*readersv1.Interaction
 	if v.session.Reader == 0 {

@@ -159,11 +159,11 @@ func (s *shop) pages() []route {
 		{"POST /sign-up", "sign-up", s.signUp},
 		{"POST /sign-out", "sign-out", s.signOut},
 		{"GET /account", "account", s.accountPage},
-		{"POST /account/password", "password", s.changePassword},
-		{"POST /account/sessions", "sessions", s.changeSessions},
-		{"POST /account/passkeys", "passkey", s.addPasskey},
+		{"POST /account/password", "password", signedIn(s.changePassword)},
+		{"POST /account/sessions", "sessions", signedIn(s.changeSessions)},
+		{"POST /account/passkeys", "passkey", signedIn(s.addPasskey)},
 		{"POST /account/passkeys/begin", "passkey", s.beginPasskey},
-		{"POST /account/passkeys/{id}", "passkey", s.changePasskey},
+		{"POST /account/passkeys/{id}", "passkey", signedIn(s.changePasskey)},
 		{"/", "unknown", func(*visit) error {
 			return fault.New(fault.NotFound, "Nothing stands at this address. It may have been mistyped.")
 		}},

@@ -111,7 +111,7 @@ func (s *shop) beginPasskeySignIn(v *visit) error {
 	if origin == "" {
 		return passkeysOff()
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	begun, err := s.Accounts.BeginPasskeySignIn(ctx, &readersv1.BeginPasskeySignInRequest{Origin: origin, Client: v.client()})
 	if err != nil {
@@ -131,18 +131,13 @@ func (s *shop) passkeySignIn(v *visit) error {
 		page.Problem = view.FormProblem{Text: tooLate}
 		return s.showSignIn(v, http.StatusUnauthorized, page)
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	in, err := s.Accounts.FinishPasskeySignIn(ctx, &readersv1.FinishPasskeySignInRequest{
 		Ceremony: ceremony, Response: []byte(v.r.PostForm.Get("response")), Client: v.client(), Visitor: v.visitor(), ReplacedToken: v.token,
 	})
 	if err != nil {
-		problem, status, ok := v.formProblem(err)
-		if !ok {
-			return err
-		}
-		page.Problem = problem
-		return s.showSignIn(v, status, page)
+		return s.signInProblem(v, page, err)
 	}
 	v.enter(in.GetAccount(), in.GetToken(), in.GetPosition())
 	return v.redirect(page.Next)
@@ -162,7 +157,7 @@ func (s *shop) beginPasskey(v *visit) error {
 	case !typed(password):
 		return fault.NewInvalid("current_password", "This is not your present password.")
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	begun, err := s.Accounts.BeginPasskeyRegistration(ctx, &readersv1.BeginPasskeyRegistrationRequest{
 		Token: v.token, CurrentPassword: password, Origin: origin, Client: v.client(),
@@ -175,12 +170,6 @@ func (s *shop) beginPasskey(v *visit) error {
 
 // addPasskey takes the form that the script has filled in.
 func (s *shop) addPasskey(v *visit) error {
-	if err := v.form(); err != nil {
-		return err
-	}
-	if v.account == nil {
-		return v.redirect("/sign-in?next=/account")
-	}
 	ceremony, name := v.ceremony(), v.r.PostForm.Get("name")
 	if ceremony == "" {
 		return s.showAccount(v, http.StatusBadRequest, view.Account{Problem: view.FormProblem{Field: "passkey", Text: tooLate}})
@@ -188,33 +177,25 @@ func (s *shop) addPasskey(v *visit) error {
 	if name == "" || !typed(name) {
 		name = view.Browser(v.r.UserAgent())
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	added, err := s.Accounts.FinishPasskeyRegistration(ctx, &readersv1.FinishPasskeyRegistrationRequest{
 		Token: v.token, Ceremony: ceremony, Response: []byte(v.r.PostForm.Get("response")), Name: name, Client: v.client(),
 	})
 	if err != nil {
-		return s.passkeyProblem(v, err)
+		return s.accountProblem(v, err, "passkey")
 	}
-	position := v.session
-	v.enter(v.account, added.GetToken(), 0)
-	v.session = position
+	v.renew(added.GetToken())
 	return v.redirect("/account?done=passkey-added")
 }
 
 // changePasskey takes the forms of the list of passkeys.
 func (s *shop) changePasskey(v *visit) error {
-	if err := v.form(); err != nil {
-		return err
-	}
-	if v.account == nil {
-		return v.redirect("/sign-in?next=/account")
-	}
 	id, err := strconv.ParseInt(v.r.PathValue("id"), 10, 64)
 	if err != nil || id <= 0 {
 		return fault.New(fault.NotFound, "There is no such passkey.")
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	var done string
 	switch name := v.r.PostForm.Get("name"); v.r.PostForm.Get("do") {
@@ -231,23 +212,9 @@ func (s *shop) changePasskey(v *visit) error {
 		return fault.NewInvalid("do", "There is no such choice. Go back and use one of the buttons.")
 	}
 	if err != nil {
-		return s.passkeyProblem(v, err)
+		return s.accountProblem(v, err, "passkey")
 	}
 	return v.redirect("/account?done=" + done)
-}
-
-// passkeyProblem shows the account's page with what went wrong.
-func (s *shop) passkeyProblem(v *visit, err error) error {
-	if fault.KindOf(err) == fault.Unauthenticated {
-		v.leave()
-		return v.redirect("/sign-in?next=/account")
-	}
-	problem, status, ok := v.formProblem(err)
-	if !ok {
-		return err
-	}
-	problem.Field = "passkey"
-	return s.showAccount(v, status, view.Account{Problem: problem})
 }
 
 // showPasskeys puts the passkeys on the account's page. A readers service from

@@ -36,7 +36,7 @@ func (s *shop) personalise(v *visit) error {
 	if choice != "pause" && choice != "resume" {
 		return fault.NewInvalid("personalisation", "There is no such choice. Go back and use one of the buttons.")
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	back := local(form.Get("next"), "/me/data")
 	if v.session.Reader == 0 {

@@ -85,7 +85,7 @@ func (s *shop) choose(v *visit) error {
 	if err := v.form(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	switch choice := v.r.PostForm.Get("reader"); choice {
 	case "none":

@@ -73,6 +73,11 @@ func (v *visit) ask() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(v.r.Context(), v.shop.Patience)
 }
 
+// write is a context for a change that the visitor asked for.
+func (v *visit) write() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.r.Context(), writePatience)
+}
+
 // missing records that a page has to do without a service. It may be called
 // from several goroutines.
 func (v *visit) missing(service string, err error) {

@@ -54,7 +54,7 @@ func (s *shop) erase(v *visit) error {
 	if !strings.EqualFold(strings.TrimSpace(v.r.PostForm.Get("confirm")), eraseWord) {
 		return fault.NewInvalid("confirm", "Nothing was erased: the word “%s” has to be typed first. Go back and type it if you mean it.", eraseWord)
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), writePatience)
+	ctx, cancel := v.write()
 	defer cancel()
 	_, err := s.Readers.EraseReader(ctx, &readersv1.EraseReaderRequest{ReaderId: v.session.Reader})
 	// Somebody who is not there any more has been erased before.
