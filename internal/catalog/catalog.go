@@ -4,7 +4,11 @@
 // It knows no reader, and never ranks a book for one.
 package catalog
 
-import "context"
+import (
+	"context"
+
+	"github.com/octavo-books/octavo/fault"
+)
 
 // Category is the shelf a book stands on, 0 when it is not known. The numbers
 // are those of octavo.catalog.v1.Category.
@@ -74,6 +78,12 @@ type Changes struct {
 	Books    []Book // each in its last state, in the order of their last changes
 	Position int64  // of the last of them, or where the part began
 	Head     int64  // of the last change there is
+}
+
+// BeyondEnd is the Conflict of a position that the feed has not come to.
+func BeyondEnd(position, head int64) error {
+	return fault.New(fault.Conflict,
+		"position %d is beyond the end of the feed, %d: it belongs to another database; start again from 0", position, head)
 }
 
 // Store keeps the books. Its errors are faults where a user can be told what

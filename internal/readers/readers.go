@@ -7,6 +7,8 @@ package readers
 import (
 	"context"
 	"time"
+
+	"github.com/octavo-books/octavo/fault"
 )
 
 // Origin is where a reader came from. The numbers are those of
@@ -112,6 +114,15 @@ type Log struct {
 	Interactions []Interaction // in the order of their positions, without ClientID; gaps are where some were erased
 	Position     int64         // of the last of them, or where the part began
 	Head         int64         // of the last interaction there is
+}
+
+// NoReader is the NotFound fault of a reader that is not there, or not any more.
+func NoReader(id int32) error { return fault.New(fault.NotFound, "there is no reader %d", id) }
+
+// BeyondEnd is the Conflict of a position that the log has not come to.
+func BeyondEnd(position, head int64) error {
+	return fault.New(fault.Conflict,
+		"position %d is beyond the end of the log, %d: it belongs to another database; start again from 0", position, head)
 }
 
 // Store keeps the readers and their log. Its errors are faults where a user

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/catalog"
 	"github.com/octavo-books/octavo/internal/catalog/sqlite/db"
 	"github.com/octavo-books/octavo/internal/ids"
@@ -285,8 +284,7 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int) (catalog.Ch
 		return catalog.Changes{}, sqlitedb.Wrap(err, "find the end of the feed")
 	}
 	if after > head {
-		return catalog.Changes{}, fault.New(fault.Conflict,
-			"position %d is beyond the end of the feed, %d: it belongs to another database; start again from 0", after, head)
+		return catalog.Changes{}, catalog.BeyondEnd(after, head)
 	}
 	rows, err := s.read.Changes(ctx, db.ChangesParams{Position: after, Limit: int64(limit)})
 	if err != nil {

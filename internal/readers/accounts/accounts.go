@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/secure/precis"
 
 	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/readers"
 )
 
 // Account is somebody who can sign in.
@@ -27,33 +28,6 @@ type Account struct {
 
 // Digest is a SHA-256.
 type Digest [32]byte
-
-// Session is a browser that is signed in.
-type Session struct {
-	ID        int64
-	Token     Digest // of the token that the browser has
-	Reader    int32
-	Agent     string // what the browser said it was
-	CreatedAt time.Time
-	SeenAt    time.Time // to within seenEvery
-}
-
-const (
-	// A session ends when it was not seen for idle, and in any case after
-	// lifetime (ASVS 5.0, 7.3.1 and 7.3.2; docs/decisions says why so long).
-	idle     = 30 * 24 * time.Hour
-	lifetime = 90 * 24 * time.Hour
-	// seenEvery is how exactly it is kept when a session was last seen: each
-	// time costs a write.
-	seenEvery = 5 * time.Minute
-	// mostSessions are kept for an account, the newest.
-	mostSessions = 100
-)
-
-// Valid says whether the session goes on.
-func (s Session) Valid(now time.Time) bool {
-	return now.Sub(s.SeenAt) < idle && now.Sub(s.CreatedAt) < lifetime
-}
 
 // Store keeps accounts and their sessions. They go with their reader. Its
 // errors are faults where a user can be told what is wrong. All methods may be
@@ -110,6 +84,16 @@ type Tallies interface {
 	Tally(ctx context.Context, keys []Digest, forget time.Time, change func([]Tally) bool) error
 }
 
+// Readers is what accounts need of a readers.Store: to take over what a visitor
+// did before there was an account.
+type Readers interface {
+	Reader(ctx context.Context, id int32) (readers.Reader, error)
+	Shelf(ctx context.Context, reader int32, books []int32, limit int) ([]readers.Entry, error)
+	Record(ctx context.Context, interactions []readers.Interaction) (position int64, recorded int32, err error)
+	SetPaused(ctx context.Context, id int32, paused bool, at time.Time) (position int64, err error)
+	Erase(ctx context.Context, id int32, at time.Time) (position int64, err error)
+}
+
 // Lengths of names, in characters.
 const (
 	shortestName = 2
@@ -135,6 +119,13 @@ func NormalName(name string) (string, error) {
 		Field: "name", Message: "A user name is made of letters, digits and signs such as . - _, without spaces.",
 	}}}
 }
+
+// NoAccount is the NotFound fault of an account that is not there.
+func NoAccount() error { return fault.New(fault.NotFound, "there is no such account") }
+
+// NoSession is the NotFound fault of a session that is not there, or not any
+// more.
+func NoSession() error { return fault.New(fault.NotFound, "there is no such session") }
 
 // NameTaken is the Conflict of a name that somebody has.
 func NameTaken(name string) error {

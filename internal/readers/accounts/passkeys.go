@@ -78,6 +78,9 @@ const (
 	maxPasskeyName = 60 // characters
 )
 
+// NoCeremony is the NotFound fault of a token with which nothing was begun.
+func NoCeremony() error { return fault.New(fault.NotFound, "there is nothing begun with the token") }
+
 // NoPasskey is the NotFound fault of a passkey that is not there.
 func NoPasskey() error { return fault.New(fault.NotFound, "There is no such passkey any more.") }
 

@@ -3,7 +3,6 @@ package accounts
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,7 +30,7 @@ type Config struct {
 	Store    Store
 	Tallies  Tallies
 	Passkeys Passkeys
-	Readers  readers.Store
+	Readers  Readers
 
 	Passwords password.Config
 	Log       *slog.Logger     // nil for none
@@ -45,7 +44,7 @@ type Server struct {
 	store    Store
 	tallies  Tallies
 	passkeys Passkeys
-	readers  readers.Store
+	readers  Readers
 	hasher   *password.Hasher
 	log      *slog.Logger
 	clock    func() time.Time
@@ -551,48 +550,6 @@ func (s *Server) RemovePasskey(ctx context.Context, req *readersv1.RemovePasskey
 	return &readersv1.RemovePasskeyResponse{}, nil
 }
 
-// signedIn is whose session a token is, or an Unauthenticated fault.
-func (s *Server) signedIn(ctx context.Context, token string) (Account, Session, error) {
-	now := s.now()
-	session, err := s.session(ctx, token, now)
-	if err != nil {
-		return Account{}, Session{}, err
-	}
-	account, err := s.store.Account(ctx, session.Reader)
-	if err != nil {
-		return Account{}, Session{}, ended(err)
-	}
-	if now.Sub(session.SeenAt) >= seenEvery {
-		if err := s.store.ChangeSessions(ctx, session.Reader, SessionChange{Touch: session.ID, SeenAt: now}); err != nil {
-			s.log.WarnContext(ctx, "it is not kept when a session was last seen", "error", err)
-		}
-	}
-	return account, session, nil
-}
-
-// session is the session with the token if it goes on, otherwise an
-// Unauthenticated fault. One that timed out is removed.
-func (s *Server) session(ctx context.Context, token string, now time.Time) (Session, error) {
-	session, err := s.store.Session(ctx, digest(token))
-	if err != nil {
-		return Session{}, ended(err)
-	}
-	if session.Valid(now) {
-		return session, nil
-	}
-	if err := s.store.ChangeSessions(ctx, session.Reader, SessionChange{End: session.ID}); err != nil {
-		s.log.WarnContext(ctx, "a session that timed out is not removed", "error", err)
-	}
-	return Session{}, ended(fault.New(fault.NotFound, "timed out"))
-}
-
-func ended(err error) error {
-	if fault.KindOf(err) == fault.NotFound {
-		return fault.Wrap(fault.Unauthenticated, err, "You are not signed in any more. Please sign in again.")
-	}
-	return err
-}
-
 func newPassword(field, given, name string) (string, error) {
 	secret, ok := password.Prepare(given)
 	if !ok && given != "" {
@@ -600,8 +557,6 @@ func newPassword(field, given, name string) (string, error) {
 	}
 	return secret, password.Check(field, secret, name)
 }
-
-func digest(token string) Digest { return sha256.Sum256([]byte(token)) }
 
 func cut(text string, most int) string {
 	if utf8.RuneCountInString(text) <= most {

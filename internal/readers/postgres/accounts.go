@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/accounts"
@@ -70,7 +69,7 @@ func (s *Store) Account(ctx context.Context, reader int32) (accounts.Account, er
 
 func account(row db.Account, err error) (accounts.Account, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
-		return accounts.Account{}, fault.New(fault.NotFound, "there is no such account")
+		return accounts.Account{}, accounts.NoAccount()
 	}
 	if err != nil {
 		return accounts.Account{}, postgresdb.Wrap(err, "read an account")
@@ -130,7 +129,7 @@ func (s *Store) AddSession(ctx context.Context, session accounts.Session, passwo
 func (s *Store) Session(ctx context.Context, token accounts.Digest) (accounts.Session, error) {
 	row, err := s.read.SessionByToken(ctx, token[:])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return accounts.Session{}, fault.New(fault.NotFound, "there is no such session")
+		return accounts.Session{}, accounts.NoSession()
 	}
 	if err != nil {
 		return accounts.Session{}, postgresdb.Wrap(err, "read a session")

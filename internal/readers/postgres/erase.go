@@ -33,7 +33,7 @@ func erase(ctx context.Context, q *db.Queries, id int32, tombstone readers.Inter
 		return fmt.Errorf("delete the reader: %w", err)
 	}
 	if n == 0 {
-		return noReader(id)
+		return readers.NoReader(id)
 	}
 	if err := q.DeleteInteractions(ctx, id); err != nil {
 		return fmt.Errorf("delete the interactions: %w", err)

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/readers/accounts"
 	"github.com/octavo-books/octavo/internal/readers/postgres/db"
@@ -35,7 +34,7 @@ func (s *Store) TakeCeremony(ctx context.Context, token accounts.Digest) (accoun
 	err := s.update(ctx, "finish with a passkey", func(q *db.Queries) (err error) {
 		row, err = q.TakeCeremony(ctx, token[:])
 		if errors.Is(err, pgx.ErrNoRows) {
-			err = fault.New(fault.NotFound, "there is nothing begun with the token")
+			err = accounts.NoCeremony()
 		}
 		return err
 	})
@@ -52,7 +51,7 @@ func (s *Store) AddPasskey(ctx context.Context, p accounts.Passkey, most int) (i
 		// Of passkeys added at once each waits for the other, and is counted.
 		_, err := q.LockAccount(ctx, p.Reader)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no such account")
+			return accounts.NoAccount()
 		}
 		if err != nil {
 			return err

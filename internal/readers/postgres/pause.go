@@ -29,7 +29,7 @@ func (s *Store) SetPaused(ctx context.Context, id int32, paused bool, at time.Ti
 func setPaused(ctx context.Context, q *db.Queries, head int64, id int32, paused bool, at time.Time) (position int64, err error) {
 	row, err := q.ReaderByID(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, noReader(id)
+		return 0, readers.NoReader(id)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("read the reader: %w", err)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/postgres/db"
@@ -72,7 +71,7 @@ func create(ctx context.Context, tx pgx.Tx, head int64, batch []readers.Reader) 
 func (s *Store) Reader(ctx context.Context, id int32) (readers.Reader, error) {
 	row, err := s.read.ReaderByID(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return readers.Reader{}, noReader(id)
+		return readers.Reader{}, readers.NoReader(id)
 	}
 	if err != nil {
 		return readers.Reader{}, postgresdb.Wrap(err, "read a reader")
@@ -231,8 +230,7 @@ func (s *Store) Log(ctx context.Context, after int64, limit int) (readers.Log, e
 		return readers.Log{}, postgresdb.Wrap(err, "find the end of the log")
 	}
 	if after > head {
-		return readers.Log{}, fault.New(fault.Conflict,
-			"position %d is beyond the end of the log, %d: it belongs to another database; start again from 0", after, head)
+		return readers.Log{}, readers.BeyondEnd(after, head)
 	}
 	part := readers.Log{Position: after, Head: head}
 	if after == head {
@@ -288,8 +286,6 @@ func fromRow(r db.Reader) readers.Reader {
 		Paused:      r.Paused,
 	}
 }
-
-func noReader(id int32) error { return fault.New(fault.NotFound, "there is no reader %d", id) }
 
 func stars(half int16) float32 { return float32(half) / 2 }
 

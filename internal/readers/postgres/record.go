@@ -104,7 +104,7 @@ func checkReaders(ctx context.Context, q *db.Queries, calls [][]readers.Interact
 	for i, sent := range calls {
 		for _, in := range sent {
 			if !exists[in.Reader] {
-				done[i].err = noReader(in.Reader)
+				done[i].err = readers.NoReader(in.Reader)
 				break
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/accounts"
 	"github.com/octavo-books/octavo/internal/readers/sqlite/db"
@@ -66,7 +65,7 @@ func (s *Store) Account(ctx context.Context, reader int32) (accounts.Account, er
 
 func account(row db.Account, err error) (accounts.Account, error) {
 	if errors.Is(err, sql.ErrNoRows) {
-		return accounts.Account{}, fault.New(fault.NotFound, "there is no such account")
+		return accounts.Account{}, accounts.NoAccount()
 	}
 	if err != nil {
 		return accounts.Account{}, sqlitedb.Wrap(err, "read an account")
@@ -129,7 +128,7 @@ func (s *Store) AddSession(ctx context.Context, session accounts.Session, passwo
 func (s *Store) Session(ctx context.Context, token accounts.Digest) (accounts.Session, error) {
 	row, err := s.read.SessionByToken(ctx, token[:])
 	if errors.Is(err, sql.ErrNoRows) {
-		return accounts.Session{}, fault.New(fault.NotFound, "there is no such session")
+		return accounts.Session{}, accounts.NoSession()
 	}
 	if err != nil {
 		return accounts.Session{}, sqlitedb.Wrap(err, "read a session")

@@ -31,7 +31,7 @@ func (s *Store) erase(ctx context.Context, tx *sql.Tx, id int32, at time.Time) (
 		return 0, err
 	}
 	if n == 0 {
-		return 0, noReader(id)
+		return 0, readers.NoReader(id)
 	}
 	head, err := q.Head(ctx)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/readers/accounts"
 	"github.com/octavo-books/octavo/internal/readers/sqlite/db"
 	"github.com/octavo-books/octavo/internal/sqlitedb"
@@ -33,7 +32,7 @@ func (s *Store) TakeCeremony(ctx context.Context, token accounts.Digest) (accoun
 	err := s.update(ctx, "finish with a passkey", func(ctx context.Context, q *db.Queries) (err error) {
 		row, err = q.TakeCeremony(ctx, token[:])
 		if errors.Is(err, sql.ErrNoRows) {
-			err = fault.New(fault.NotFound, "there is nothing begun with the token")
+			err = accounts.NoCeremony()
 		}
 		return err
 	})
@@ -49,7 +48,7 @@ func (s *Store) AddPasskey(ctx context.Context, p accounts.Passkey, most int) (i
 	err := s.update(ctx, "add a passkey", func(ctx context.Context, q *db.Queries) error {
 		_, err := q.AccountByReader(ctx, p.Reader)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no such account")
+			return accounts.NoAccount()
 		}
 		if err != nil {
 			return err

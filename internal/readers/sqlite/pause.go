@@ -28,7 +28,7 @@ func (s *Store) setPaused(ctx context.Context, tx *sql.Tx, id int32, paused bool
 	q := s.change.WithTx(tx)
 	row, err := q.ReaderByID(ctx, id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, noReader(id)
+		return 0, readers.NoReader(id)
 	}
 	if err != nil {
 		return 0, err

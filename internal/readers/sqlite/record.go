@@ -84,7 +84,7 @@ func checkReaders(ctx context.Context, q *db.Queries, sent []readers.Interaction
 			if n, err := q.CountReaders(ctx, []int32{id}); err != nil {
 				return err
 			} else if n == 0 {
-				return noReader(id)
+				return readers.NoReader(id)
 			}
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/ids"
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/readers/sqlite/db"
@@ -97,7 +96,7 @@ func (s *Store) Create(ctx context.Context, reader readers.Reader) (int32, error
 func (s *Store) Reader(ctx context.Context, id int32) (readers.Reader, error) {
 	row, err := s.read.ReaderByID(ctx, id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return readers.Reader{}, noReader(id)
+		return readers.Reader{}, readers.NoReader(id)
 	}
 	if err != nil {
 		return readers.Reader{}, sqlitedb.Wrap(err, "read a reader")
@@ -218,8 +217,7 @@ func (s *Store) Log(ctx context.Context, after int64, limit int) (readers.Log, e
 		return readers.Log{}, sqlitedb.Wrap(err, "find the end of the log")
 	}
 	if after > head {
-		return readers.Log{}, fault.New(fault.Conflict,
-			"position %d is beyond the end of the log, %d: it belongs to another database; start again from 0", after, head)
+		return readers.Log{}, readers.BeyondEnd(after, head)
 	}
 	part := readers.Log{Position: after, Head: head}
 	if after == head {
@@ -275,8 +273,6 @@ func fromRow(r db.Reader) readers.Reader {
 		Paused:      r.Paused != 0,
 	}
 }
-
-func noReader(id int32) error { return fault.New(fault.NotFound, "there is no reader %d", id) }
 
 func stars(half int64) float32 { return float32(half) / 2 }
 
