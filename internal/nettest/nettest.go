@@ -174,3 +174,15 @@ func (l *link) pass(to, from net.Conn) {
 		}
 	}
 }
+
+// FreeAddress is an address on loopback that nothing listens on, for programs
+// that must know one another's addresses before they start.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}

@@ -18,6 +18,7 @@ import (
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	"github.com/octavo-books/octavo/internal/load"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 const (
@@ -67,7 +68,7 @@ func TestSIGKILL(t *testing.T) {
 		p := s.programs[round%len(s.programs)]
 		// In the midst of work: some writes after it last was ready.
 		s.waitForWrites(1 + random.IntN(int(writes)/5))
-		eventually(t, "a write is in progress", 20*time.Second, func() bool { return s.inFlight.Load() > 0 })
+		waittest.Until(t, "a write is in progress", 20*time.Second, func() bool { return s.inFlight.Load() > 0 })
 		p.end(t, syscall.SIGKILL)
 		again := p.start(t)
 		took = append(took, again)
@@ -158,7 +159,7 @@ func (s *shop) waitForWrites(more int) {
 		return len(s.acknowledged)
 	}
 	enough := count() + more
-	eventually(s.t, "writes are acknowledged", 20*time.Second, func() bool { return count() >= enough })
+	waittest.Until(s.t, "writes are acknowledged", 20*time.Second, func() bool { return count() >= enough })
 }
 
 // sendAgain sends what became nobody knows what, and some that are known to be
@@ -245,7 +246,7 @@ func (s *shop) checkAnswers() {
 	}
 	for reader, own := range read {
 		var answer *recommendationsv1.RecommendResponse
-		eventually(s.t, "the answer is not stale", 10*time.Second, func() bool {
+		waittest.Until(s.t, "the answer is not stale", 10*time.Second, func() bool {
 			var err error
 			answer, err = s.recommendations.Recommend(s.t.Context(), &recommendationsv1.RecommendRequest{ReaderId: reader, MinPosition: head, MaxResults: 100})
 			if err != nil && fault.KindOf(err) != fault.Unavailable {

@@ -17,6 +17,7 @@ import (
 
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	"github.com/octavo-books/octavo/internal/readers/sqlite"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // acknowledgement is when the answer to interactions first to last was there.
@@ -145,7 +146,7 @@ func record(t *testing.T, folder string) ([]event, []acknowledgement) {
 	}
 	p.end(t, syscall.SIGTERM)
 	pid := fmt.Sprint("\n", p.pid, " ")
-	eventually(t, "strace has written all", 20*time.Second, func() bool {
+	waittest.Until(t, "strace has written all", 20*time.Second, func() bool {
 		text, err := os.ReadFile(trace)
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,8 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 var long = flag.Bool("long", false, "kill a hundred times, lose power at every write, and start in every order")
@@ -67,7 +68,7 @@ type program struct {
 // all arguments but addresses.
 func newProgram(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	p := &program{name: name, addr: freeAddress(t), admin: freeAddress(t), output: &output{}}
+	p := &program{name: name, addr: nettest.FreeAddress(t), admin: nettest.FreeAddress(t), output: &output{}}
 	p.command = append([]string{filepath.Join(binaries, name), "--addr", p.addr, "--admin-addr", p.admin, "--log-level", "warn"}, args...)
 	t.Cleanup(func() {
 		if p.running != nil {
@@ -108,7 +109,7 @@ func (p *program) launch(t *testing.T) {
 
 func (p *program) waitReady(t *testing.T) {
 	t.Helper()
-	eventually(t, p.name+" is ready", 30*time.Second, func() bool {
+	waittest.Until(t, p.name+" is ready", 30*time.Second, func() bool {
 		select {
 		case err := <-p.ended:
 			p.running = nil
@@ -160,16 +161,6 @@ func (o *output) String() string {
 	return string(o.text)
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // dial makes connections of the chassis, which end with the test.
 func dial(t *testing.T, programs ...*program) []*grpc.ClientConn {
 	t.Helper()
@@ -191,18 +182,6 @@ func dial(t *testing.T, programs ...*program) []*grpc.ClientConn {
 		conns = append(conns, conn)
 	}
 	return conns
-}
-
-func eventually(t *testing.T, what string, within time.Duration, is func() bool) {
-	t.Helper()
-	deadline := time.After(within)
-	for !is() {
-		select {
-		case <-deadline:
-			t.Fatalf("not within %v: %s", within, what)
-		case <-time.After(time.Millisecond):
-		}
-	}
 }
 
 // importReaders makes readers 1 to n.

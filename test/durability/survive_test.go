@@ -13,6 +13,7 @@ import (
 
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // record writes so many interactions in batches.
@@ -25,7 +26,7 @@ func (s *shop) record(n int64) {
 			request.Interactions = append(request.Interactions, finished(first+i))
 		}
 		var response *readersv1.RecordInteractionsResponse
-		eventually(s.t, "interactions are recorded", 30*time.Second, func() (done bool) {
+		waittest.Until(s.t, "interactions are recorded", 30*time.Second, func() (done bool) {
 			var err error
 			response, err = s.readers.RecordInteractions(s.t.Context(), request)
 			return err == nil
@@ -138,7 +139,7 @@ func TestAnOlderDatabase(t *testing.T) {
 		}
 	}
 	s.next.Store(500)
-	eventually(t, "recommendations start again from the first line", 20*time.Second, func() bool {
+	waittest.Until(t, "recommendations start again from the first line", 20*time.Second, func() bool {
 		model, err := s.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
 		return err == nil && model.GetPosition() == 500
 	})

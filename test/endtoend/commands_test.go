@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/internal/nettest"
 )
 
 // The scripts in testdata/commands try the commands of the built programs as an
@@ -34,7 +35,7 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { busy.Close() })
-	nobody := freeAddress(t)
+	nobody := nettest.FreeAddress(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "commands"),
 		RequireExplicitExec: true,

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // importRows is how long the files of TestLargeImports are:
@@ -146,7 +148,7 @@ func TestLargeImports(t *testing.T) {
 			began := time.Now()
 			killed := start(t, "octavo", args...)
 			var at progress
-			until(t, 10*time.Minute, "a third is imported", func() bool {
+			waittest.Until(t, "a third is imported", 10*time.Minute, func() bool {
 				select {
 				case <-killed.ended:
 					t.Fatalf("the import ended too early: %v\n%s", killed.err, killed.output)

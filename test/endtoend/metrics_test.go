@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	naming "github.com/prometheus/common/model"
+
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // metric is a name with its type and its labels, as the reference has it.
@@ -46,10 +48,10 @@ func TestMetricsReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	until(t, 10*time.Second, "spans are uploaded", func() bool { return uploads.Load() > 0 })
+	waittest.Until(t, "spans are uploaded", 10*time.Second, func() bool { return uploads.Load() > 0 })
 
 	var served []metric
-	until(t, 20*time.Second, "the model is in use", func() bool {
+	waittest.Until(t, "the model is in use", 20*time.Second, func() bool {
 		served = servedMetrics(t, client, at.Admin)
 		return slices.ContainsFunc(served, func(m metric) bool { return m.name == "octavo_model_info" })
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/octavo-books/octavo/internal/postgrestest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // The same product on PostgreSQL: a first start ends with the same library,
@@ -33,7 +34,7 @@ func TestOnPostgreSQL(t *testing.T) {
 			"--http-addr", "127.0.0.1:0", "--recommendations-addr", "127.0.0.1:0", "--catalog-addr", "127.0.0.1:0",
 			"--readers-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 		var at addresses
-		until(t, firstStart, "octavo is ready", func() bool {
+		waittest.Until(t, "octavo is ready", firstStart, func() bool {
 			content, err := os.ReadFile(written)
 			return err == nil && json.Unmarshal(content, &at) == nil
 		})

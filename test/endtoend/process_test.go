@@ -2,12 +2,10 @@ package endtoend
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 const (
@@ -162,7 +162,7 @@ func (p *process) pause(t *testing.T) (resume func()) {
 	resume = sync.OnceFunc(func() { send(syscall.SIGCONT) })
 	t.Cleanup(resume)
 	send(syscall.SIGSTOP)
-	until(t, 5*time.Second, p.name+" has stopped", func() bool { return paused(t, p.command.Process.Pid) })
+	waittest.Until(t, p.name+" has stopped", 5*time.Second, func() bool { return paused(t, p.command.Process.Pid) })
 	return resume
 }
 
@@ -219,7 +219,7 @@ func serveProcess(t *testing.T, dataDir string, more ...string) (*process, addre
 	file := filepath.Join(t.TempDir(), "addresses.json")
 	p := startServe(t, dataDir, file, more...)
 	var at addresses
-	until(t, firstStart, "octavo is ready", func() bool {
+	waittest.Until(t, "octavo is ready", firstStart, func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("octavo ended while it started: %v\n%s", p.err, p.output)
@@ -238,23 +238,6 @@ func serveProcess(t *testing.T, dataDir string, more ...string) (*process, addre
 		return true
 	})
 	return p, at
-}
-
-// until asks again and again until the answer is yes, and fails the test when
-// that takes too long.
-func until(t *testing.T, within time.Duration, what string, yes func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for !yes() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited %v until %s, in vain", within, what)
-		case <-ticker.C:
-		}
-	}
 }
 
 // demo is a data folder with the demo library and a trained model, made by the
@@ -282,18 +265,6 @@ func demoFolder(t *testing.T) string {
 		t.Fatalf("copy the data folder: %v", err)
 	}
 	return copied
-}
-
-// freeAddress is an address that nothing listens on. Programs that must know
-// one another's addresses before they start need it.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // tool is the path of a program the tests use.

@@ -25,6 +25,8 @@ import (
 
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // unseen are the selectors that rightly select nothing here, and why.
@@ -101,14 +103,14 @@ func TestPrometheus(t *testing.T) {
 	}
 
 	for _, histogram := range []string{"http_server_handling_seconds_bucket", "grpc_server_handling_seconds_bucket", "grpc_client_handling_seconds_bucket"} {
-		until(t, 20*time.Second, "an exemplar of "+histogram+" leads to a trace", func() bool {
+		waittest.Until(t, "an exemplar of "+histogram+" leads to a trace", 20*time.Second, func() bool {
 			return slices.ContainsFunc(watching.exemplars(t, histogram, begin), collector.has)
 		})
 	}
 
 	folder := os.Getenv("SCREENSHOTS")
 	if folder != "" {
-		until(t, 2*time.Minute, "there is something to look at", func() bool { return time.Since(begin) > 75*time.Second })
+		waittest.Until(t, "there is something to look at", 2*time.Minute, func() bool { return time.Since(begin) > 75*time.Second })
 	}
 	stop()
 	end := time.Now().Add(time.Second) // Prometheus is asked at whole seconds
@@ -245,7 +247,7 @@ func startPrometheus(t *testing.T, target string) prometheus {
 			t.Fatal(err)
 		}
 	}
-	address := freeAddress(t)
+	address := nettest.FreeAddress(t)
 	log := &output{}
 	command := exec.Command(tool(t, "prometheus"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(folder, "data"),
 		"--web.listen-address="+address, "--enable-feature=exemplar-storage", "--log.level=warn")
@@ -263,7 +265,7 @@ func startPrometheus(t *testing.T, target string) prometheus {
 		}
 	})
 	p := prometheus(address)
-	until(t, 30*time.Second, "prometheus is ready", func() bool {
+	waittest.Until(t, "prometheus is ready", 30*time.Second, func() bool {
 		select {
 		case <-ended:
 			t.Fatalf("prometheus ended while it started:\n%s", log)
@@ -311,7 +313,7 @@ type runningRule struct{ Name, Query, Type, Health, LastError string }
 func (p prometheus) rules(t *testing.T) []runningRule {
 	t.Helper()
 	var all []runningRule
-	until(t, 30*time.Second, "all rules have been evaluated", func() bool {
+	waittest.Until(t, "all rules have been evaluated", 30*time.Second, func() bool {
 		all = nil
 		var found struct {
 			Groups []struct{ Rules []runningRule }

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/octavo-books/octavo/chassis/chassistest"
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // TestTheShopOverMutualTLS is the shop in separate processes, each with a
@@ -24,12 +26,12 @@ func TestTheShopOverMutualTLS(t *testing.T) {
 	}
 	s := startSeparate(t, func(program string) []string { return []string{"--tls-dir", certificates(program)} })
 	v := newVisitor(t, s.url)
-	until(t, firstStart, "the shop answers", func() bool {
+	waittest.Until(t, "the shop answers", firstStart, func() bool {
 		page, err := v.try("/")
 		return err == nil && page.status == http.StatusOK
 	})
 	v.becomeDemoReader()
-	until(t, firstStart, "the first page is personal", func() bool { return v.get("/").personal() })
+	waittest.Until(t, "the first page is personal", firstStart, func() bool { return v.get("/").personal() })
 
 	command := func(program string, args ...string) (string, error) {
 		c := exec.Command(filepath.Join(binaries, program), args...)
@@ -64,7 +66,7 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, at := serveProcess(t, folder, "--log-level", "debug", "--tls-dir", files.Dir(t),
-		"--otlp-headers-file", headers, "--otlp-endpoint", "http://"+freeAddress(t), "--trace-sample", "1")
+		"--otlp-headers-file", headers, "--otlp-endpoint", "http://"+nettest.FreeAddress(t), "--trace-sample", "1")
 	v := newVisitor(t, "http://"+at.HTTP)
 	v.becomeDemoReader()
 	v.get("/")

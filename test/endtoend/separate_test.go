@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 const (
@@ -41,7 +44,7 @@ type separate struct {
 func startSeparate(t *testing.T, more func(program string) []string) *separate {
 	t.Helper()
 	folder := demoFolder(t)
-	catalog, readers, recommendations, shop := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	catalog, readers, recommendations, shop := nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t)
 	s := &separate{t: t, catalog: catalog, readers: readers, models: filepath.Join(folder, "models"), url: "http://" + shop}
 	s.recommendationsArgs = []string{"--addr", recommendations, "--catalog-addr", catalog, "--readers-addr", readers,
 		"--models-dir", s.models, "--admin-addr", ""}
@@ -68,12 +71,12 @@ func (s *separate) startRecommendations() {
 func TestTheShopSurvivesRecommendations(t *testing.T) {
 	s := startSeparate(t, func(string) []string { return nil })
 	v := newVisitor(t, s.url)
-	until(t, firstStart, "the shop answers", func() bool {
+	waittest.Until(t, "the shop answers", firstStart, func() bool {
 		page, err := v.try("/")
 		return err == nil && page.status == http.StatusOK
 	})
 	v.becomeDemoReader()
-	until(t, firstStart, "the first page is personal", func() bool { return v.get("/").personal() })
+	waittest.Until(t, "the first page is personal", firstStart, func() bool { return v.get("/").personal() })
 
 	t.Run("killed", func(t *testing.T) {
 		v := v.in(t)
@@ -107,7 +110,7 @@ func TestTheShopSurvivesRecommendations(t *testing.T) {
 		if trainer.err != nil {
 			t.Fatalf("the trainer ended with %v:\n%s", trainer.err, trainer.output)
 		}
-		until(t, 10*time.Second, "the page on recommendations shows the new model", func() bool {
+		waittest.Until(t, "the page on recommendations shows the new model", 10*time.Second, func() bool {
 			page := v.get("/how")
 			return page.status == http.StatusOK && page.body != before
 		})
@@ -204,7 +207,7 @@ var demoReader = regexp.MustCompile(`<button name="reader" value="(\d+)"`)
 func (v *visitor) becomeDemoReader() {
 	v.t.Helper()
 	var found []string
-	until(v.t, firstStart, "the shop offers demo readers", func() bool {
+	waittest.Until(v.t, "the shop offers demo readers", firstStart, func() bool {
 		found = demoReader.FindStringSubmatch(v.get("/reader").body)
 		return found != nil
 	})
@@ -248,7 +251,7 @@ func (v *visitor) roundWithout(pages int) []time.Duration {
 func (v *visitor) personalAgain() {
 	v.t.Helper()
 	back := time.Now()
-	until(v.t, recovery, "the first page is personal again", func() bool {
+	waittest.Until(v.t, "the first page is personal again", recovery, func() bool {
 		p := v.get("/")
 		if p.status != http.StatusOK {
 			v.t.Fatalf("while recommendations came back, a page was answered with %d", p.status)

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // goodbooks is where further books come from:
@@ -274,7 +276,7 @@ func readersClient(t *testing.T, address string) readersv1.ReadersServiceClient 
 func TestShelvesSurviveTheReadersService(t *testing.T) {
 	folder := demoFolder(t)
 	books := withISBNs(t, folder)
-	catalog, readers, recommendations, shop := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	catalog, readers, recommendations, shop := nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t)
 	start(t, "catalog", "--addr", catalog, "--db", filepath.Join(folder, "catalog.db"), "--admin-addr", "")
 	startReaders := func() *process {
 		return start(t, "readers", "--addr", readers, "--db", filepath.Join(folder, "readers.db"), "--admin-addr", "")
@@ -283,13 +285,13 @@ func TestShelvesSurviveTheReadersService(t *testing.T) {
 	start(t, "marketplace", "--addr", shop, "--catalog-addr", catalog, "--readers-addr", readers, "--recommendations-addr", recommendations,
 		"--session-key-file", filepath.Join(folder, "session.key"), "--admin-addr", "")
 	v := newVisitor(t, "http://"+shop)
-	until(t, firstStart, "the shop answers", func() bool {
+	waittest.Until(t, "the shop answers", firstStart, func() bool {
 		p, err := v.try("/search?q=dune")
 		return err == nil && p.status == http.StatusOK
 	})
 	// The first row makes the visitor a reader.
 	one := writeGoodreads(books, 1, 3, false)
-	until(t, firstStart, "the first row is taken", func() bool {
+	waittest.Until(t, "the first row is taken", firstStart, func() bool {
 		p, err := v.upload(one.content, false)
 		return err == nil && p.status == http.StatusOK
 	})
@@ -341,7 +343,7 @@ func TestShelvesSurviveTheReadersService(t *testing.T) {
 	}
 	t.Logf("killed with %s of 30,000 rows taken", taken[1])
 	startReaders()
-	until(t, firstStart, "the import comes to its end", func() bool {
+	waittest.Until(t, "the import comes to its end", firstStart, func() bool {
 		answer, err = v.upload(file.content, false)
 		return err == nil && answer.status == http.StatusOK
 	})

@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 var rev = flag.String("rev", "", "commit or tag of the earlier release; the one that kept the newest contracts when empty")
@@ -27,7 +30,7 @@ func TestSkew(t *testing.T) {
 	today := binaries
 	addresses := filepath.Join(t.TempDir(), "addresses.json")
 	octavo := startServeFrom(t, before, folder, addresses)
-	until(t, firstStart, "octavo of the release is ready", func() bool {
+	waittest.Until(t, "octavo of the release is ready", firstStart, func() bool {
 		_, err := os.Stat(addresses)
 		return err == nil
 	})
@@ -91,7 +94,7 @@ func buildRelease(t *testing.T) string {
 // visitor does.
 func readInShop(t *testing.T, folder string, from map[string]string) {
 	t.Helper()
-	catalog, readers, recommendations, shop := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	catalog, readers, recommendations, shop := nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t)
 	startFrom(t, from["catalog"], "catalog", "--addr", catalog, "--db", filepath.Join(folder, "catalog.db"), "--admin-addr", "")
 	startFrom(t, from["readers"], "readers", "--addr", readers, "--db", filepath.Join(folder, "readers.db"), "--admin-addr", "")
 	startFrom(t, from["recommendations"], "recommendations", "--addr", recommendations, "--catalog-addr", catalog, "--readers-addr", readers,
@@ -100,12 +103,12 @@ func readInShop(t *testing.T, folder string, from map[string]string) {
 		"--session-key-file", filepath.Join(folder, "session.key"), "--admin-addr", "")
 
 	v := newVisitor(t, "http://"+shop)
-	until(t, firstStart, "the shop answers", func() bool {
+	waittest.Until(t, "the shop answers", firstStart, func() bool {
 		p, err := v.try("/")
 		return err == nil && p.status == http.StatusOK
 	})
 	v.becomeDemoReader()
-	until(t, firstStart, "the first page is personal", func() bool { return v.get("/").personal() })
+	waittest.Until(t, "the first page is personal", firstStart, func() bool { return v.get("/").personal() })
 	book := v.get("/").personalBooks()[0]
 	for _, path := range []string{"/", "/literature", "/search?q=the", book, "/how"} {
 		if p := v.get(path); p.status != http.StatusOK || strings.Contains(p.body, "not available just now") {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // model asks a running octavo what it answers from.
@@ -40,7 +41,7 @@ func TestAFirstStartThatWasCutOff(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	p := startServe(t, folder, filepath.Join(t.TempDir(), "addresses.json"))
 	log := filepath.Join(folder, "readers.db-wal")
-	until(t, firstStart, "interactions are being imported", func() bool {
+	waittest.Until(t, "interactions are being imported", firstStart, func() bool {
 		info, err := os.Stat(log)
 		return err == nil && info.Size() > 1<<20
 	})

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // TestTraces: a receiver of the OpenTelemetry Collector is sent one trace for a
@@ -37,13 +39,13 @@ func TestTraces(t *testing.T) {
 				shop = "http://" + at.HTTP
 			}
 			v := newVisitor(t, shop)
-			until(t, firstStart, "the shop answers", func() bool { page, err := v.try("/"); return err == nil && page.status == http.StatusOK })
+			waittest.Until(t, "the shop answers", firstStart, func() bool { page, err := v.try("/"); return err == nil && page.status == http.StatusOK })
 			v.becomeDemoReader()
-			until(t, firstStart, "the first page is personal", func() bool { return v.get("/").personal() })
+			waittest.Until(t, "the first page is personal", firstStart, func() bool { return v.get("/").personal() })
 
 			request := v.requestID(v.get("/").books()[0])
 			var page trace
-			until(t, 20*time.Second, "the page's trace is received", func() bool {
+			waittest.Until(t, "the page's trace is received", 20*time.Second, func() bool {
 				page = collector.trace(request)
 				return page.complete()
 			})
@@ -60,15 +62,15 @@ func TestTracesOfFailures(t *testing.T) {
 		return []string{"--otlp-endpoint", collector.grpc, "--trace-sample", "0", "--trace-slow", "1h"}
 	})
 	v := newVisitor(t, s.url)
-	until(t, firstStart, "the shop answers", func() bool { page, err := v.try("/"); return err == nil && page.status == http.StatusOK })
+	waittest.Until(t, "the shop answers", firstStart, func() bool { page, err := v.try("/"); return err == nil && page.status == http.StatusOK })
 	v.becomeDemoReader()
-	until(t, firstStart, "the first page is personal", func() bool { return v.get("/").personal() })
+	waittest.Until(t, "the first page is personal", firstStart, func() bool { return v.get("/").personal() })
 
 	well := v.requestID("/")
 	s.recommendations.kill(t)
 	broken := v.requestID("/")
 	var page trace
-	until(t, 20*time.Second, "the broken page's trace is received", func() bool {
+	waittest.Until(t, "the broken page's trace is received", 20*time.Second, func() bool {
 		page = collector.trace(broken)
 		return page.root() != nil
 	})

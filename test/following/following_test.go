@@ -31,6 +31,7 @@ import (
 	"github.com/octavo-books/octavo/internal/readers"
 	"github.com/octavo-books/octavo/internal/recommendations"
 	"github.com/octavo-books/octavo/internal/trainer"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -184,14 +185,14 @@ func (c clients) click(t *testing.T, reader int32) {
 	t.Helper()
 	ask := &recommendationsv1.RecommendRequest{ReaderId: reader, MaxResults: 20}
 	var before *recommendationsv1.RecommendResponse
-	eventually(t, "there are recommendations", func() (ok bool) {
+	waittest.Until(t, "there are recommendations", patience, func() (ok bool) {
 		var err error
 		before, err = c.recommendations.Recommend(t.Context(), ask)
 		return err == nil && len(before.GetRecommendations()) > 0
 	})
 	book := before.GetRecommendations()[0].GetId()
 	ask.MinPosition = c.record(t, did(reader, book))
-	eventually(t, "an answer is not stale", func() bool {
+	waittest.Until(t, "an answer is not stale", patience, func() bool {
 		after, err := c.recommendations.Recommend(t.Context(), ask)
 		if err != nil || after.GetStale() {
 			return false
@@ -207,7 +208,7 @@ func (c clients) click(t *testing.T, reader int32) {
 func (c clients) record(t *testing.T, interaction *readersv1.Interaction) int64 {
 	t.Helper()
 	var recorded *readersv1.RecordInteractionsResponse
-	eventually(t, "it is recorded", func() bool {
+	waittest.Until(t, "it is recorded", patience, func() bool {
 		var err error
 		recorded, err = c.readers.RecordInteractions(t.Context(), &readersv1.RecordInteractionsRequest{Interactions: []*readersv1.Interaction{interaction}})
 		return err == nil
@@ -219,7 +220,7 @@ func (c clients) record(t *testing.T, interaction *readersv1.Interaction) int64 
 func (c clients) history(t *testing.T, reader int32) int32 {
 	t.Helper()
 	var answer *recommendationsv1.RecommendResponse
-	eventually(t, "there is an answer", func() bool {
+	waittest.Until(t, "there is an answer", patience, func() bool {
 		var err error
 		answer, err = c.recommendations.Recommend(t.Context(), &recommendationsv1.RecommendRequest{ReaderId: reader})
 		return err == nil
@@ -227,28 +228,11 @@ func (c clients) history(t *testing.T, reader int32) int32 {
 	return answer.GetHistorySize()
 }
 
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	within(t, 20*time.Second, what, condition)
-}
-
-func within(t *testing.T, limit time.Duration, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(limit)
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	for !condition() {
-		select {
-		case <-deadline:
-			t.Fatalf("never came true: %s", what)
-		case <-ticker.C:
-		}
-	}
-}
-
 const (
 	shelf  = 30
 	people = 200
+
+	patience = 20 * time.Second // for what comes soon
 )
 
 // fill imports three shelves of books and readers who keep to one of them.
@@ -315,7 +299,7 @@ func TestRecommendationsFollowRealServices(t *testing.T) {
 		models := openModels(t)
 		follower := startFollower(t, "127.0.0.1:0", catalogProcess.addr, readersProcess.addr, models, 0)
 		c := connect(t, catalogProcess.addr, readersProcess.addr, follower.addr)
-		eventually(t, "ready with nothing there", func() bool { return follower.server.Ready() == nil })
+		waittest.Until(t, "ready with nothing there", patience, func() bool { return follower.server.Ready() == nil })
 
 		fill(t, c)
 		result, err := trainer.Run(t.Context(), trainer.Config{Catalog: c.catalog, Readers: c.readers, Models: models, Log: quiet})
@@ -329,7 +313,7 @@ func TestRecommendationsFollowRealServices(t *testing.T) {
 		if err != nil || best.GetBooks()[0].GetPopularity() == 0 {
 			t.Errorf("the catalogue does not know the training's popularity: %v, %v", best, err)
 		}
-		eventually(t, "the model is in use", func() bool {
+		waittest.Until(t, "the model is in use", patience, func() bool {
 			model, err := c.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
 			return err == nil && model.GetModelVersion() == result.Version
 		})
@@ -346,7 +330,7 @@ func TestRecommendationsFollowRealServices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the erased reader is a stranger", func() bool { return c.history(t, gone) == 0 })
+		waittest.Until(t, "the erased reader is a stranger", patience, func() bool { return c.history(t, gone) == 0 })
 		// A second is the promise; a machine with much else to do is given more.
 		if took := time.Since(asked); took > 5*time.Second {
 			t.Errorf("forgotten after %v", took)
@@ -368,7 +352,7 @@ func TestRecommendationsFollowRealServices(t *testing.T) {
 		}
 		startCatalog(t, catalogProcess.addr, db.catalog)
 		startReaders(t, readersProcess.addr, db.otherReaders)
-		eventually(t, "the empty log in the place of the old is followed", func() bool {
+		waittest.Until(t, "the empty log in the place of the old is followed", patience, func() bool {
 			model, err := c.recommendations.GetModel(t.Context(), &recommendationsv1.GetModelRequest{})
 			return err == nil && model.GetPosition() == 0
 		})
@@ -455,10 +439,10 @@ func TestAFollowerThatIsFarBehind(t *testing.T) {
 		follower := startFollower(t, "127.0.0.1:0", catalogProcess.addr, way.Addr, openModels(t), 0)
 		c := connect(t, catalogProcess.addr, readersProcess.addr, follower.addr)
 		fill(t, c)
-		eventually(t, "all is known", func() bool { return follower.metric(t, "octavo_feed_position") == people*8 })
+		waittest.Until(t, "all is known", patience, func() bool { return follower.metric(t, "octavo_feed_position") == people*8 })
 
 		way.Close()
-		eventually(t, "the follower says that it follows no more", func() bool {
+		waittest.Until(t, "the follower says that it follows no more", patience, func() bool {
 			return follower.metric(t, "octavo_feed_connected") == 0 && follower.metric(t, "octavo_feed_behind_seconds") > 0
 		})
 		if _, err := c.readers.EraseReader(t.Context(), &readersv1.EraseReaderRequest{ReaderId: 1}); err != nil {
@@ -486,7 +470,7 @@ func TestAFollowerThatIsFarBehind(t *testing.T) {
 		}
 		way.Open()
 		began := time.Now()
-		eventually(t, "the follower is at the end", func() bool { return follower.metric(t, "octavo_feed_position") == float64(head) })
+		waittest.Until(t, "the follower is at the end", patience, func() bool { return follower.metric(t, "octavo_feed_position") == float64(head) })
 		t.Logf("%d interactions behind, the follower was at the end after %v", missed, time.Since(began).Round(time.Millisecond))
 		if n := c.history(t, 1); n != 0 {
 			t.Errorf("the reader that was erased meanwhile has a history of %d", n)

@@ -17,6 +17,7 @@ import (
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	"github.com/octavo-books/octavo/internal/load"
 	"github.com/octavo-books/octavo/internal/recommendations"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // freshBound is lenient, for machines that do other things too. What is aimed
@@ -67,7 +68,7 @@ func TestFreshnessUnderLoad(t *testing.T) {
 	}
 	fill(t, c)
 	for i, replica := range answering {
-		eventually(t, fmt.Sprintf("replica %d answers with all books", i), func() bool {
+		waittest.Until(t, fmt.Sprintf("replica %d answers with all books", i), patience, func() bool {
 			answer, err := replica.Recommend(t.Context(), &recommendationsv1.RecommendRequest{ReaderId: 1, MinPosition: people * 8})
 			return err == nil && !answer.GetStale()
 		})

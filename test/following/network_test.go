@@ -7,6 +7,7 @@ import (
 
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // The network between a follower and the log swallows everything and ends
@@ -27,16 +28,16 @@ func TestAFollowerInASilentNetwork(t *testing.T) {
 	old := startFollower(t, "127.0.0.1:0", catalogProcess.addr, way.Addr, models, silence)
 	c := connect(t, catalogProcess.addr, readersProcess.addr, old.addr)
 	fill(t, c)
-	eventually(t, "all is known", func() bool { return old.metric(t, "octavo_feed_position") == people*8 })
+	waittest.Until(t, "all is known", patience, func() bool { return old.metric(t, "octavo_feed_position") == people*8 })
 
 	way.Silence()
 	began := time.Now()
-	within(t, silence+slack, "the follower says that it follows no more", func() bool {
+	waittest.Until(t, "the follower says that it follows no more", silence+slack, func() bool {
 		return old.metric(t, "octavo_feed_connected") == 0 && old.metric(t, "octavo_feed_behind_seconds") > 0
 	})
 	t.Logf("noticed after %v", time.Since(began).Round(time.Millisecond))
 	fresh := startFollower(t, "127.0.0.1:0", catalogProcess.addr, way.Addr, models, silence)
-	within(t, silence+slack, "a follower that starts meanwhile says why it is not ready", func() bool {
+	waittest.Until(t, "a follower that starts meanwhile says why it is not ready", silence+slack, func() bool {
 		err := fresh.server.Ready()
 		return err != nil && strings.Contains(err.Error(), "log cannot be followed")
 	})
@@ -48,7 +49,7 @@ func TestAFollowerInASilentNetwork(t *testing.T) {
 
 	way.Open()
 	opened := time.Now()
-	within(t, recovers+slack, "both followers know what they have missed", func() bool {
+	waittest.Until(t, "both followers know what they have missed", recovers+slack, func() bool {
 		return old.metric(t, "octavo_feed_position") == float64(position) && fresh.server.Ready() == nil
 	})
 	t.Logf("recovered %v after the silence began, and %v after its end", time.Since(began).Round(time.Millisecond), time.Since(opened).Round(time.Millisecond))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/octavo-books/octavo/chassis"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/waittest"
 	"github.com/octavo-books/octavo/test/skew"
 )
 
@@ -81,7 +82,7 @@ func TestAFollowerOfAReleaseBefore(t *testing.T) {
 			})
 			goOn := func(until int64) {
 				t.Helper()
-				eventually(t, "it has come on", func() bool { return follower.follow(t.Context(), until) == nil })
+				waittest.Until(t, "it has come on", patience, func() bool { return follower.follow(t.Context(), until) == nil })
 			}
 			first := c.fillLog(t)
 			goOn(first)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/nettest"
 )
 
 // user is the one that the programs run as, by number.
@@ -48,10 +49,10 @@ func TestTheImagesAreOctavo(t *testing.T) {
 			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, &p.output)
 		}
 	}
-	catalog, readers, recommendations, shop := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	catalog, readers, recommendations, shop := nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t)
 	serve := func(name string, args ...string) {
 		t.Helper()
-		admin := freeAddress(t)
+		admin := nettest.FreeAddress(t)
 		p := start(t, name, data, append(args, "--admin-addr", admin)...)
 		p.until("it is ready", func() error { return get("http://"+admin+"/readyz", "ready") })
 		p.mayNotWriteItsRoot()
@@ -189,14 +190,4 @@ func get(url, text string) error {
 		return errors.New(url + " answers " + response.Status + ": " + string(body))
 	}
 	return nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // hops is a chain of three services. The last takes a while.
@@ -50,7 +51,7 @@ func TestDeadlines(t *testing.T) {
 	const stopWithin = 50 * time.Millisecond
 	stops := func(t *testing.T, what string, h *hops, of time.Time) {
 		t.Helper()
-		eventually(t, "all hops stop", 5*time.Second, func() bool { return h.stopped.Load() == h.began.Load() })
+		waittest.Until(t, "all hops stop", 5*time.Second, func() bool { return h.stopped.Load() == h.began.Load() })
 		took := h.lastStop.Sub(of)
 		t.Logf("row 9: %s: all %d hops had stopped after %v", what, h.stopped.Load(), took)
 		if h.began.Load() != 3 || took > stopWithin {
@@ -63,7 +64,7 @@ func TestDeadlines(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		answered := make(chan error, 1)
 		go func() { answered <- h.first(ctx) }()
-		eventually(t, "the call is at the last hop", 5*time.Second, func() bool { return h.began.Load() == 3 })
+		waittest.Until(t, "the call is at the last hop", 5*time.Second, func() bool { return h.began.Load() == 3 })
 		gaveUp := time.Now()
 		cancel()
 		if err := <-answered; fault.KindOf(err) != fault.Canceled {

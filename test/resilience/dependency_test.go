@@ -10,6 +10,7 @@ import (
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/load"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 // TestABadReplica is row 7.
@@ -112,7 +113,7 @@ func TestAHungDependency(t *testing.T) {
 	}
 	hung.Store(false)
 	back := time.Now()
-	eventually(t, "all is well again", 5*time.Second, func() bool {
+	waittest.Until(t, "all is well again", 5*time.Second, func() bool {
 		for range 20 {
 			if patient(t.Context()) != nil {
 				return false

@@ -170,16 +170,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-// eventually waits for something that happens in another goroutine.
-func eventually(t *testing.T, what string, within time.Duration, is func() bool) {
-	t.Helper()
-	deadline := time.After(within)
-	for !is() {
-		select {
-		case <-deadline:
-			t.Fatalf("not within %v: %s", within, what)
-		case <-time.After(time.Millisecond):
-		}
-	}
-}

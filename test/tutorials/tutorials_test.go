@@ -10,7 +10,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/octavo-books/octavo/internal/nettest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 const (
@@ -38,7 +40,7 @@ func TestAddAService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := [...]string{freeAddress(t), freeAddress(t)}
+	free := [...]string{nettest.FreeAddress(t), nettest.FreeAddress(t)}
 	folder := t.TempDir()
 	file := filepath.Join(folder, "addresses.json")
 	s := shell{dir: copied, env: append(environment(),
@@ -58,7 +60,7 @@ func TestAddAService(t *testing.T) {
 		case strings.HasPrefix(b.text, "bin/octavo "):
 			programs++
 			s.start(t, b.text, "OCTAVO_ADMIN_ADDR=127.0.0.1:0")
-			until(t, "octavo is ready", func() bool {
+			waittest.Until(t, "octavo is ready", patience, func() bool {
 				content, err := os.ReadFile(file)
 				return err == nil && json.Unmarshal(content, &at) == nil
 			})
@@ -66,7 +68,7 @@ func TestAddAService(t *testing.T) {
 		case strings.HasPrefix(b.text, "bin/"):
 			programs++
 			s.start(t, b.text, "OCTAVO_ADMIN_ADDR="+free[1])
-			until(t, "the program is ready", func() bool { return strings.Contains(fetch(t, "http://"+free[1]+"/readyz"), "ready") })
+			waittest.Until(t, "the program is ready", patience, func() bool { return strings.Contains(fetch(t, "http://"+free[1]+"/readyz"), "ready") })
 		case strings.Contains(b.text, "buf curl"):
 			answers++
 			s.checkProgress(t, s.run(t, b.text))
@@ -359,16 +361,6 @@ func environment() []string {
 	return kept
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // fetch is the body of a page, or what is in the way of it.
 func fetch(t *testing.T, url string) string {
 	t.Helper()
@@ -386,19 +378,4 @@ func fetch(t *testing.T, url string) string {
 		return fmt.Sprintf("%s %v", response.Status, err)
 	}
 	return string(body)
-}
-
-func until(t *testing.T, what string, yes func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for !yes() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited %v until %s, in vain", patience, what)
-		case <-ticker.C:
-		}
-	}
 }
