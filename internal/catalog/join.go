@@ -107,6 +107,20 @@ func (k *Known) Join(record Book) (b Book, known bool, leftOut []LeftOut) {
 	return b, true, leftOut
 }
 
+// Join is Known.Join of a record with its index in the import, of which it notes
+// the ISBNs that were left out and whether the book is that of another record.
+func (d *Imported) Join(k *Known, index int, record Book) (b Book, known bool) {
+	b, known, leftOut := k.Join(record)
+	for _, l := range leftOut {
+		l.Index = index
+		d.LeftOut = append(d.LeftOut, l)
+	}
+	if b.Source != record.Source || b.SourceID != record.SourceID {
+		d.Joined++
+	}
+	return b, known
+}
+
 // same is the one book that has an ISBN of the record and is called the same. Of
 // authors it is enough that they do not contradict: an ISBN says much already.
 func (k *Known) same(record *Book) (id int32, found bool) {

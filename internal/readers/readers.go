@@ -125,12 +125,22 @@ func BeyondEnd(position, head int64) error {
 		"position %d is beyond the end of the log, %d: it belongs to another database; start again from 0", position, head)
 }
 
-// Store keeps the readers and their log. Its errors are faults where a user
-// can be told what is wrong. All methods may be called at the same time. What
-// it writes is on disk when it returns.
+// Store keeps the readers and their log in one database. Its errors are faults
+// where a user can be told what is wrong. All methods may be called at the same
+// time. What it writes is on disk when it returns.
 type Store interface {
+	Profiles
+	Interactions
+}
+
+// Profiles is who the readers are.
+type Profiles interface {
 	// Create adds a reader and returns the id.
 	Create(ctx context.Context, reader Reader) (int32, error)
+	// Import adds the readers whose (Source, SourceID) is new, all or none, and
+	// returns the id of each, in order, and how many are new. The others stay
+	// as they are. An id is kept when it is free.
+	Import(ctx context.Context, readers []Reader) (ids []int32, created int32, err error)
 	// Reader returns one reader, or a NotFound fault.
 	Reader(ctx context.Context, id int32) (Reader, error)
 	// List returns the readers of an origin, or all when it is 0, in the order
@@ -142,10 +152,14 @@ type Store interface {
 	// all or nothing, and returns where it can be seen there. When it is so
 	// already nothing is done. A reader that does not exist is a NotFound fault.
 	SetPaused(ctx context.Context, id int32, paused bool, at time.Time) (position int64, err error)
-	// Import adds the readers whose (Source, SourceID) is new, all or none, and
-	// returns the id of each, in order, and how many are new. The others stay
-	// as they are. An id is kept when it is free.
-	Import(ctx context.Context, readers []Reader) (ids []int32, created int32, err error)
+	// Erase deletes a reader, the shelves and all interactions, and appends an
+	// Erased to the log, all or nothing. The id is not given again. A reader that
+	// does not exist, or not any more, is a NotFound fault.
+	Erase(ctx context.Context, id int32, at time.Time) (position int64, err error)
+}
+
+// Interactions is what the readers did: the log, and the shelves it adds up to.
+type Interactions interface {
 	// Record appends to the log, in this order, all or none, and applies the
 	// effects to the shelves. It leaves out those whose reader has recorded the
 	// ClientID before. A reader that does not exist is a NotFound fault.
@@ -158,10 +172,6 @@ type Store interface {
 	// History returns what a reader did after a position, in the order of the
 	// log, without ClientIDs.
 	History(ctx context.Context, reader int32, after int64, limit int) ([]Interaction, error)
-	// Erase deletes a reader, the shelves and all interactions, and appends an
-	// Erased to the log, all or nothing. The id is not given again. A reader that
-	// does not exist, or not any more, is a NotFound fault.
-	Erase(ctx context.Context, id int32, at time.Time) (position int64, err error)
 	// Log returns the next part of the log after a position. A position beyond
 	// the end is a Conflict.
 	Log(ctx context.Context, after int64, limit int) (Log, error)

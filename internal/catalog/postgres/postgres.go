@@ -136,14 +136,7 @@ func importBooks(ctx context.Context, q *db.Queries, head int64, batch []catalog
 		return done, err
 	}
 	for i := range batch {
-		b, there, leftOut := known.Join(batch[i])
-		for _, l := range leftOut {
-			l.Index = i
-			done.LeftOut = append(done.LeftOut, l)
-		}
-		if b.Source != batch[i].Source || b.SourceID != batch[i].SourceID {
-			done.Joined++
-		}
+		b, there := done.Join(known, i, batch[i])
 		row, err := toRow(&b)
 		if err != nil {
 			return done, err

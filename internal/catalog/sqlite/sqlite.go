@@ -135,14 +135,7 @@ func (s *Store) importBooks(ctx context.Context, tx *sql.Tx, batch []catalog.Boo
 	}
 	changed := make(map[int32]catalog.Book)
 	for i := range batch {
-		b, there, leftOut := known.Join(batch[i])
-		for _, l := range leftOut {
-			l.Index = i
-			done.LeftOut = append(done.LeftOut, l)
-		}
-		if b.Source != batch[i].Source || b.SourceID != batch[i].SourceID {
-			done.Joined++
-		}
+		b, there := done.Join(known, i, batch[i])
 		row, err := toRow(&b)
 		if err != nil {
 			return done, err
