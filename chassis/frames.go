@@ -17,8 +17,8 @@ import (
 // on one connection: so many a second, and so many more at once.
 const (
 	// Streams that are opened and reset. A client whose calls all run into
-	// their deadline resets as many as it makes.
-	resetsPerSecond, resetsAtOnce = 1000, 2000
+	// their deadline resets as many as it has open.
+	resetsPerSecond, resetsAtOnce = 1000, maxStreams
 	// The same for a client over TLS without an identity. It may call nothing, so
 	// that it has nothing to give up.
 	strangerResetsPerSecond, strangerResetsAtOnce = 10, 100
