@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -178,6 +180,24 @@ func TestBytesThatAreWasted(t *testing.T) {
 			t.Errorf("%d bytes were read, then %v", received, err)
 		}
 	})
+}
+
+// TestWhoGivesUpManyRequests: over HTTP/2 that costs nothing to whoever does it.
+func TestWhoGivesUpManyRequests(t *testing.T) {
+	c, client := newRoom(t, 1, 0).enter()
+	ctx, giveUp := context.WithCancel(context.WithValue(t.Context(), connectionKey{}, c))
+	giveUp()
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	request.ProtoMajor = 2
+	ask := new(httpServer).identify(func(*exchange, *http.Request) {})
+	n := 0
+	for ; !c.flooded.Load() && n < 10*givenUpAtOnce; n++ {
+		ask(&exchange{ResponseWriter: httptest.NewRecorder()}, request)
+	}
+	if n <= givenUpAtOnce || n == 10*givenUpAtOnce {
+		t.Errorf("disconnected after %d requests, want a few more than %d", n, givenUpAtOnce)
+	}
+	eventuallyClosed(t, client)
 }
 
 // TestTheFirstRequests: until one has been answered, only some are handled at
