@@ -40,7 +40,7 @@ type Config struct {
 	TrustedProxies int
 	// PublicURL is where browsers find the storefront, https://host with a port or
 	// without, or http for localhost. Passkeys are for it; empty, there are none,
-	// except for who comes to localhost.
+	// except for who comes to localhost and the port that is served.
 	PublicURL string
 
 	// SessionKey signs cookies: 32 bytes, or several such keys as for

@@ -40,23 +40,26 @@ func checkPublicURL(address string) error {
 
 // passkeysAt is the origin that passkeys are for, empty when there can be none:
 // the host of a request is what its sender says, so that only the operator's
-// word counts, except on one's own machine.
+// word counts, except on one's own machine. Browsers know passkeys of localhost
+// by no port. So it has to be the one that was connected to, or a page of
+// another program there could have ours answer for it.
 func (v *visit) passkeysAt() string {
 	if v.shop.PublicURL != "" {
 		return v.shop.PublicURL
 	}
-	host, _, err := net.SplitHostPort(v.r.Host)
+	origin, usual := "http://"+v.r.Host, "80"
+	if v.secure() {
+		origin, usual = "https://"+v.r.Host, "443"
+	}
+	host, port, err := net.SplitHostPort(v.r.Host)
 	if err != nil {
-		host = v.r.Host
+		host, port = v.r.Host, usual
 	}
-	switch {
-	case host != "localhost":
+	connected, ok := v.r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if host != "localhost" || !ok || port != strconv.Itoa(connected.Port) {
 		return ""
-	case v.secure():
-		return "https://" + v.r.Host
-	default:
-		return "http://" + v.r.Host
 	}
+	return origin
 }
 
 // scripted has the present page use the script of passkeys, and its policy

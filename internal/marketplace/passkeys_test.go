@@ -1,7 +1,9 @@
 package marketplace
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,15 +39,22 @@ func add(t *testing.T, b *browser, name string) string {
 }
 
 func TestPasskeysAreForThePublicAddress(t *testing.T) {
-	for _, c := range []struct{ public, host, proto, want string }{
-		{publicly, "books.example", "", publicly},
-		{publicly, "10.0.0.7:8080", "", publicly}, // as a proxy may call it
-		{publicly, "localhost:8080", "", publicly},
-		{"", "books.example", "https", ""}, // whoever asks can write that
-		{"", "127.0.0.1:8080", "", ""},
-		{"", "localhost.evil.example", "", ""},
-		{"", "localhost:8080", "", "http://localhost:8080"},
-		{"", "localhost", "https", "https://localhost"},
+	for _, c := range []struct {
+		public, host, proto string
+		port                int // that was connected to
+		want                string
+	}{
+		{publicly, "books.example", "", 8080, publicly},
+		{publicly, "10.0.0.7:8080", "", 8080, publicly}, // as a proxy may call it
+		{publicly, "localhost:8080", "", 8080, publicly},
+		{"", "books.example", "https", 443, ""}, // whoever asks can write that
+		{"", "127.0.0.1:8080", "", 8080, ""},
+		{"", "localhost.evil.example", "", 80, ""},
+		{"", "localhost:8080", "", 8080, "http://localhost:8080"},
+		{"", "localhost:9090", "", 8080, ""}, // another program, whose page passes our challenge on
+		{"", "localhost", "", 8080, ""},
+		{"", "localhost", "", 80, "http://localhost"},
+		{"", "localhost", "https", 443, "https://localhost"},
 	} {
 		config := library().config(t)
 		config.PublicURL = c.public
@@ -53,7 +62,8 @@ func TestPasskeysAreForThePublicAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := httptest.NewRequest(http.MethodGet, "/sign-in", nil)
+		connected := context.WithValue(t.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: c.port})
+		r := httptest.NewRequestWithContext(connected, http.MethodGet, "/sign-in", nil)
 		r.Host = c.host
 		r.Header.Set("X-Forwarded-Proto", c.proto)
 		w := httptest.NewRecorder()
@@ -65,7 +75,7 @@ func TestPasskeysAreForThePublicAddress(t *testing.T) {
 		if got := strings.Contains(policy, "script-src 'self'"); got != (c.want != "") || !strings.HasPrefix(policy, "default-src 'none'") {
 			t.Errorf("%+v: the policy is %s", c, policy)
 		}
-		r = httptest.NewRequest(http.MethodPost, "/sign-in/passkey/begin", nil)
+		r = httptest.NewRequestWithContext(connected, http.MethodPost, "/sign-in/passkey/begin", nil)
 		r.Host = c.host
 		r.Header.Set("X-Forwarded-Proto", c.proto)
 		w = httptest.NewRecorder()
