@@ -75,7 +75,7 @@ fuzz: ## Run every fuzz test for FUZZTIME (30s).
 	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \
 	  for name in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
 	    echo "$$package $$name"; \
-	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "$$package" || exit 1; \
+	    go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1s "$$package" || exit 1; \
 	  done; \
 	done
 

@@ -34,7 +34,7 @@ func newKey() *key {
 
 // create is what the browser answers to a registration, and the key remembers
 // whose it is.
-func (k *key) create(t *testing.T, options []byte) []byte {
+func (k *key) create(t testing.TB, options []byte) []byte {
 	t.Helper()
 	asked, err := virtualwebauthn.ParseAttestationOptions(string(options))
 	if err != nil {
@@ -55,7 +55,7 @@ func (k *key) create(t *testing.T, options []byte) []byte {
 }
 
 // get is what the browser answers to a sign-in.
-func (k *key) get(t *testing.T, options []byte) []byte {
+func (k *key) get(t testing.TB, options []byte) []byte {
 	t.Helper()
 	asked, err := virtualwebauthn.ParseAssertionOptions(string(options))
 	if err != nil {
@@ -66,7 +66,7 @@ func (k *key) get(t *testing.T, options []byte) []byte {
 }
 
 // add adds a key to the account of a session, which goes on with another token.
-func (s *service) add(t *testing.T, token string, k *key, name string) (*readersv1.FinishPasskeyRegistrationResponse, error) {
+func (s *service) add(t testing.TB, token string, k *key, name string) (*readersv1.FinishPasskeyRegistrationResponse, error) {
 	t.Helper()
 	begun, err := s.beginAdding(t, token, secret)
 	if err != nil {
@@ -77,12 +77,12 @@ func (s *service) add(t *testing.T, token string, k *key, name string) (*readers
 	})
 }
 
-func (s *service) beginAdding(t *testing.T, token, given string) (*readersv1.BeginPasskeyRegistrationResponse, error) {
+func (s *service) beginAdding(t testing.TB, token, given string) (*readersv1.BeginPasskeyRegistrationResponse, error) {
 	t.Helper()
 	return s.BeginPasskeyRegistration(within(t), &readersv1.BeginPasskeyRegistrationRequest{Token: token, CurrentPassword: given, Origin: origin, Client: from("192.0.2.1")})
 }
 
-func (s *service) mustAdd(t *testing.T, token string, k *key, name string) *readersv1.FinishPasskeyRegistrationResponse {
+func (s *service) mustAdd(t testing.TB, token string, k *key, name string) *readersv1.FinishPasskeyRegistrationResponse {
 	t.Helper()
 	added, err := s.add(t, token, k, name)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *service) mustAdd(t *testing.T, token string, k *key, name string) *read
 	return added
 }
 
-func (s *service) beginSignIn(t *testing.T) *readersv1.BeginPasskeySignInResponse {
+func (s *service) beginSignIn(t testing.TB) *readersv1.BeginPasskeySignInResponse {
 	t.Helper()
 	begun, err := s.BeginPasskeySignIn(within(t), &readersv1.BeginPasskeySignInRequest{Origin: origin, Client: from("192.0.2.9")})
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *service) beginSignIn(t *testing.T) *readersv1.BeginPasskeySignInRespons
 	return begun
 }
 
-func (s *service) finishSignIn(t *testing.T, ceremony string, response []byte) (*readersv1.FinishPasskeySignInResponse, error) {
+func (s *service) finishSignIn(t testing.TB, ceremony string, response []byte) (*readersv1.FinishPasskeySignInResponse, error) {
 	t.Helper()
 	return s.FinishPasskeySignIn(within(t), &readersv1.FinishPasskeySignInRequest{Ceremony: ceremony, Response: response, Client: from("192.0.2.9")})
 }

@@ -54,7 +54,7 @@ type service struct {
 
 var cheap = password.Config{Params: password.Params{Memory: 64, Passes: 1, Lanes: 1}, AtOnce: 2, Waiting: 1000, Wait: time.Minute}
 
-func open(t *testing.T, path string) *sqlite.Store {
+func open(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
 	store, err := sqlite.Open(context.Background(), path)
 	if err != nil {
@@ -68,7 +68,7 @@ func open(t *testing.T, path string) *sqlite.Store {
 	return store
 }
 
-func serveStore(t *testing.T, store *sqlite.Store, now *clock, passwords password.Config) *service {
+func serveStore(t testing.TB, store *sqlite.Store, now *clock, passwords password.Config) *service {
 	t.Helper()
 	conn := chassistest.Serve(t, func(r grpc.ServiceRegistrar) {
 		readers.NewServer(store, slog.New(slog.DiscardHandler)).Register(r)
@@ -77,12 +77,12 @@ func serveStore(t *testing.T, store *sqlite.Store, now *clock, passwords passwor
 	return &service{readersv1.NewAccountsServiceClient(conn), readersv1.NewReadersServiceClient(conn), store, now}
 }
 
-func serve(t *testing.T) *service {
+func serve(t testing.TB) *service {
 	t.Helper()
 	return serveStore(t, open(t, filepath.Join(t.TempDir(), "readers.db")), &clock{now: time.UnixMilli(1_800_000_000_000)}, cheap)
 }
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -91,7 +91,7 @@ func within(t *testing.T) context.Context {
 
 const secret = "gelber stuhl am see"
 
-func (s *service) create(t *testing.T, name string) *readersv1.CreateAccountResponse {
+func (s *service) create(t testing.TB, name string) *readersv1.CreateAccountResponse {
 	t.Helper()
 	made, err := s.CreateAccount(within(t), &readersv1.CreateAccountRequest{Name: name, Password: secret, Client: from("192.0.2.1")})
 	if err != nil {
@@ -105,13 +105,13 @@ func from(address string) *readersv1.Client {
 }
 
 // signIn tries a password.
-func (s *service) signIn(t *testing.T, name, given, address string) (*readersv1.SignInResponse, error) {
+func (s *service) signIn(t testing.TB, name, given, address string) (*readersv1.SignInResponse, error) {
 	t.Helper()
 	return s.SignIn(within(t), &readersv1.SignInRequest{Name: name, Password: given, Client: from(address)})
 }
 
 // whose is the reader of a session, 0 for one that has ended.
-func (s *service) whose(t *testing.T, token string) int32 {
+func (s *service) whose(t testing.TB, token string) int32 {
 	t.Helper()
 	checked, err := s.CheckSession(within(t), &readersv1.CheckSessionRequest{Token: token})
 	if err != nil {
