@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -189,8 +190,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// memory is what the program has of the machine's, in bytes.
-func (o *octavo) memory(t *testing.T) int {
+// metrics are what the program says of itself, by series.
+func (o *octavo) metrics(t *testing.T) map[string]float64 {
 	t.Helper()
 	response, err := http.Get("http://" + o.addresses.Admin + "/metrics")
 	if err != nil {
@@ -201,12 +202,16 @@ func (o *octavo) memory(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
-		var bytes float64
-		if n, _ := fmt.Sscanf(line, "process_resident_memory_bytes %g", &bytes); n == 1 {
-			return int(bytes)
+		line = strings.TrimSpace(line)
+		end := strings.LastIndexByte(line, ' ')
+		if strings.HasPrefix(line, "#") || end < 0 {
+			continue
+		}
+		if all[line[:end]], err = strconv.ParseFloat(line[end+1:], 64); err != nil {
+			t.Fatalf("%q: %v", line, err)
 		}
 	}
-	t.Fatal("the metrics do not tell the memory")
-	return 0
+	return all
 }
