@@ -64,7 +64,7 @@ func TestAnyMessage(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	random := generator{rand.New(rand.NewPCG(seed, 0))}
+	random := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 	counts := map[codes.Code]int{}
 	for _, method := range methods(t) {
 		name := "/" + string(method.Parent().FullName()) + "/" + string(method.Name())
@@ -161,12 +161,19 @@ func (rawCodec) Unmarshal(data []byte, v any) error {
 func (rawCodec) Name() string { return "proto" }
 
 // generator makes up messages.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	room int // bytes that the message may still have, about
+}
+
+// mostBytes is more than a service takes, but not much.
+const mostBytes = 5 << 20
 
 // request is a message of a type, in bytes: usually a valid one with anything
 // in its fields, sometimes damaged.
-func (g generator) request(kind protoreflect.MessageDescriptor) []byte {
+func (g *generator) request(kind protoreflect.MessageDescriptor) []byte {
 	message := dynamicpb.NewMessage(kind)
+	g.room = mostBytes
 	g.fill(message, 0)
 	bytes, err := proto.MarshalOptions{AllowPartial: true}.Marshal(message)
 	if err != nil {
@@ -193,7 +200,7 @@ func (g generator) request(kind protoreflect.MessageDescriptor) []byte {
 	return bytes
 }
 
-func (g generator) fill(m protoreflect.Message, depth int) {
+func (g *generator) fill(m protoreflect.Message, depth int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		field := fields.Get(i)
@@ -205,20 +212,21 @@ func (g generator) fill(m protoreflect.Message, depth int) {
 			continue
 		}
 		list := m.Mutable(field).List()
-		for range g.length() {
+		for n := g.length(); n > 0 && g.room > 0; n-- {
+			g.room -= 8
 			list.Append(g.value(list.NewElement(), field, depth))
 		}
 	}
 }
 
-func (g generator) length() int {
+func (g *generator) length() int {
 	if g.IntN(30) == 0 {
 		return []int{21, 101, 1001, 5001}[g.IntN(4)]
 	}
 	return g.IntN(4)
 }
 
-func (g generator) value(zero protoreflect.Value, field protoreflect.FieldDescriptor, depth int) protoreflect.Value {
+func (g *generator) value(zero protoreflect.Value, field protoreflect.FieldDescriptor, depth int) protoreflect.Value {
 	switch field.Kind() {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(g.IntN(2) == 0)
@@ -232,10 +240,13 @@ func (g generator) value(zero protoreflect.Value, field protoreflect.FieldDescri
 		return protoreflect.ValueOfFloat32(float32(g.float()))
 	case protoreflect.DoubleKind:
 		return protoreflect.ValueOfFloat64(g.float())
-	case protoreflect.StringKind:
-		return protoreflect.ValueOfString(g.text())
-	case protoreflect.BytesKind:
-		return protoreflect.ValueOfBytes([]byte(g.text()))
+	case protoreflect.StringKind, protoreflect.BytesKind:
+		text := g.text()
+		g.room -= len(text)
+		if field.Kind() == protoreflect.BytesKind {
+			return protoreflect.ValueOfBytes([]byte(text))
+		}
+		return protoreflect.ValueOfString(text)
 	case protoreflect.MessageKind:
 		if depth < 4 {
 			g.fill(zero.Message(), depth+1)
@@ -246,7 +257,7 @@ func (g generator) value(zero protoreflect.Value, field protoreflect.FieldDescri
 	}
 }
 
-func (g generator) integer(least, most int64) int64 {
+func (g *generator) integer(least, most int64) int64 {
 	switch g.IntN(3) {
 	case 0:
 		return []int64{least, least + 1, -1, 0, most - 1, most}[g.IntN(6)]
@@ -257,11 +268,11 @@ func (g generator) integer(least, most int64) int64 {
 	}
 }
 
-func (g generator) float() float64 {
+func (g *generator) float() float64 {
 	return []float64{0, 1, 0.5, 3.5, 5, 4.2, -1, 1e-45, math.MaxFloat32, math.Inf(1), math.Inf(-1), math.NaN(), math.Copysign(0, -1)}[g.IntN(13)]
 }
 
-func (g generator) text() string {
+func (g *generator) text() string {
 	switch g.IntN(4) {
 	case 0:
 		return fmt.Sprintf("key-%d", g.IntN(50))
@@ -277,7 +288,7 @@ func (g generator) text() string {
 
 // anyRequest sends the storefront anything: it answers with a page or says what
 // is wrong, and never that it is broken.
-func anyRequest(t *testing.T, server *octavo, random generator) {
+func anyRequest(t *testing.T, server *octavo, random *generator) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func FuzzUnary(f *testing.F) {
 	if len(unary) < 10 || len(unary) > 256 {
 		f.Fatalf("there are %d unary methods", len(unary))
 	}
-	random := generator{rand.New(rand.NewPCG(1, 2))}
+	random := &generator{Rand: rand.New(rand.NewPCG(1, 2))}
 	for i, method := range unary {
 		f.Add(byte(i), []byte{})
 		for range 3 {
