@@ -78,7 +78,7 @@ func (s *shop) book(v *visit) error {
 		v.missing("readers", noShelf)
 		page.ShelfDown = true
 	}
-	page.Similar = s.suggestions(similar.GetRecommendations(), shelf{})
+	page.Similar = s.suggestions(similar.GetRecommendations())
 	page.Rating = entry.GetRating()
 	for _, m := range marks {
 		page.Marks = append(page.Marks, view.Mark{Value: m.value, Label: m.label, On: entry.GetShelf() == m.kind})

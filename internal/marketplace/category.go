@@ -22,7 +22,6 @@ func (s *shop) category(c *view.Category) func(*visit) error {
 			after   = v.r.URL.Query().Get("after")
 			answer  *recommendationsv1.RecommendResponse
 			listed  *catalogv1.ListBooksResponse
-			own     shelf
 			counts  map[uint8]int
 			failed  error
 			noBooks error
@@ -38,9 +37,8 @@ func (s *shop) category(c *view.Category) func(*visit) error {
 		calls.Go(func() { counts = s.bookCounts(ctx) })
 		if after == "" {
 			request := s.request(v)
-			request.Category, request.MaxResults = catalogv1.Category(c.ID), rowLength
+			request.Category, request.MaxResults, request.MaxReasons = catalogv1.Category(c.ID), rowLength, cardReasons
 			calls.Go(func() { answer, failed = s.Recommendations.Recommend(ctx, request) })
-			calls.Go(func() { own = s.ownShelf(ctx, v) })
 		}
 		calls.Wait()
 
@@ -63,7 +61,7 @@ func (s *shop) category(c *view.Category) func(*visit) error {
 		if answer.GetStale() {
 			v.notice(notCaughtUp)
 		}
-		if cards := s.suggestions(answer.GetRecommendations(), own); len(cards) > 0 {
+		if cards := s.suggestions(answer.GetRecommendations()); len(cards) > 0 {
 			page.Row = &view.Row{ID: "row-for-you", Title: "Most chosen", Cards: cards}
 			if answer.GetHistorySize() > 0 {
 				page.Row.Title = "For you"

@@ -72,9 +72,8 @@ func plainCards(books []*view.Book) []view.Card {
 	return cards
 }
 
-// suggestions are the cards of an answer, their reasons told with what the
-// reader did with the books behind them.
-func (s *shop) suggestions(recommendations []*recommendationsv1.Recommendation, own shelf) []view.Card {
+// suggestions are the cards of an answer.
+func (s *shop) suggestions(recommendations []*recommendationsv1.Recommendation) []view.Card {
 	cards := make([]view.Card, len(recommendations))
 	for i, r := range recommendations {
 		cards[i].Book = s.known.put(r.GetId(), r.GetTitle(), r.GetAuthors(), s.categories.find(r.GetCategory()), r.GetYear())
@@ -84,7 +83,7 @@ func (s *shop) suggestions(recommendations []*recommendationsv1.Recommendation, 
 		}
 		cards[i].Reasons = make([]view.Reason, 0, len(r.GetReasons()))
 		for _, reason := range r.GetReasons() {
-			if told, ok := s.reason(reason, own); ok {
+			if told, ok := s.reason(reason); ok {
 				cards[i].Reasons = append(cards[i].Reasons, told)
 			}
 		}
@@ -92,11 +91,11 @@ func (s *shop) suggestions(recommendations []*recommendationsv1.Recommendation, 
 	return cards
 }
 
-func (s *shop) reason(r *recommendationsv1.Reason, own shelf) (view.Reason, bool) {
+func (s *shop) reason(r *recommendationsv1.Reason) (view.Reason, bool) {
 	told := view.Reason{Percent: percent(r.GetShare())}
 	switch r.GetKind() {
 	case recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK:
-		told.Lead = own.lead(r.GetBookId())
+		told.Lead = lead(r.GetInteraction())
 	case recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER:
 		told.Lead = "A best seller"
 		return told, true
@@ -139,22 +138,9 @@ func rest(reasons []view.Reason) int {
 	return left
 }
 
-// shelf is what a reader did with books, as far as it is known.
-type shelf struct {
-	entries  map[int32]*readersv1.ShelfEntry
-	complete bool // a book that is not in entries was only looked at
-}
-
 // lead is how a reason that names the reader's own book begins.
-func (s shelf) lead(book int32) string {
-	entry, ok := s.entries[book]
-	if !ok {
-		if s.complete {
-			return "Because you looked at"
-		}
-		return "Because of"
-	}
-	switch entry.GetShelf() {
+func lead(did readersv1.InteractionKind) string {
+	switch did {
 	case readersv1.InteractionKind_INTERACTION_KIND_FINISHED:
 		return "Because you finished"
 	case readersv1.InteractionKind_INTERACTION_KIND_READING:
@@ -163,10 +149,11 @@ func (s shelf) lead(book int32) string {
 		return "Because you want to read"
 	case readersv1.InteractionKind_INTERACTION_KIND_BOUGHT:
 		return "Because you bought"
+	case readersv1.InteractionKind_INTERACTION_KIND_RATING:
+		return "Because you rated"
+	case readersv1.InteractionKind_INTERACTION_KIND_VIEW, readersv1.InteractionKind_INTERACTION_KIND_CLICK:
+		return "Because you looked at"
 	default:
-		if entry.GetRating() > 0 {
-			return "Because you rated"
-		}
 		return "Because of"
 	}
 }

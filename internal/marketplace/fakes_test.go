@@ -467,7 +467,7 @@ func (f *fakeRecommendations) answer(r *recommendationsv1.RecommendRequest, with
 		without[b.GetId()] = true
 		response.Recommendations = append(response.Recommendations, &recommendationsv1.Recommendation{
 			Id: b.GetId(), Title: b.GetTitle(), Authors: b.GetAuthors(), Category: b.GetCategory(), Year: b.GetYear(),
-			Reasons: f.reasons(own, int(r.GetMaxReasons())),
+			Reasons: f.reasons(own, r),
 		})
 	}
 	return response
@@ -475,7 +475,7 @@ func (f *fakeRecommendations) answer(r *recommendationsv1.RecommendRequest, with
 
 var shares = []float32{0.62, 0.21, 0.004}
 
-func (f *fakeRecommendations) reasons(own []int32, limit int) []*recommendationsv1.Reason {
+func (f *fakeRecommendations) reasons(own []int32, r *recommendationsv1.RecommendRequest) []*recommendationsv1.Reason {
 	if f.reason != nil {
 		return []*recommendationsv1.Reason{f.reason}
 	}
@@ -483,14 +483,37 @@ func (f *fakeRecommendations) reasons(own []int32, limit int) []*recommendations
 		return []*recommendationsv1.Reason{{Kind: recommendationsv1.ReasonKind_REASON_KIND_BEST_SELLER, Share: 1}}
 	}
 	var reasons []*recommendationsv1.Reason
-	for i, id := range own[:min(len(own), limit)] {
+	for i, id := range own[:min(len(own), int(r.GetMaxReasons()))] {
 		if b := f.catalog.find(id); b != nil {
 			reasons = append(reasons, &recommendationsv1.Reason{
-				Kind: recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK, BookId: id, Title: b.GetTitle(), Share: shares[i],
+				Kind: recommendationsv1.ReasonKind_REASON_KIND_YOUR_BOOK, BookId: id, Title: b.GetTitle(), Share: shares[i], Interaction: f.did(r, id),
 			})
 		}
 	}
 	return reasons
+}
+
+// did is the shelf that a book of a question's reader is on, or else what was
+// done with it last.
+func (f *fakeRecommendations) did(r *recommendationsv1.RecommendRequest, book int32) readersv1.InteractionKind {
+	shelf, last := readersv1.InteractionKind_INTERACTION_KIND_UNSPECIFIED, readersv1.InteractionKind_INTERACTION_KIND_UNSPECIFIED
+	if slices.Contains(r.GetRecentBookIds(), book) {
+		last = readersv1.InteractionKind_INTERACTION_KIND_VIEW
+	}
+	for _, i := range f.readers.interactions() {
+		if i.GetReaderId() != r.GetReaderId() || i.GetBookId() != book {
+			continue
+		}
+		last = i.GetKind()
+		switch last {
+		case readersv1.InteractionKind_INTERACTION_KIND_WANT, readersv1.InteractionKind_INTERACTION_KIND_READING, readersv1.InteractionKind_INTERACTION_KIND_FINISHED:
+			shelf = last
+		}
+	}
+	if shelf != 0 {
+		return shelf
+	}
+	return last
 }
 
 func (f *fakeRecommendations) Recommend(ctx context.Context, r *recommendationsv1.RecommendRequest) (*recommendationsv1.RecommendResponse, error) {

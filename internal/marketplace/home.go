@@ -8,18 +8,17 @@ import (
 	"time"
 
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
-	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
 
 const (
-	rowLength    = 6
-	firstLength  = 1 + 2*rowLength // one large, two lines
-	maxReasons   = 3
-	favourites   = 3
-	bestSellers  = 24
-	longestShelf = 500 // entries that a page reads to tell its reasons
+	rowLength   = 6
+	firstLength = 1 + 2*rowLength // one large, two lines
+	maxReasons  = 3               // of the book shown large
+	cardReasons = 2               // that a card has room for
+	favourites  = 3
+	bestSellers = 24
 )
 
 const (
@@ -33,7 +32,6 @@ func (s *shop) home(v *visit) error {
 	var (
 		asked   = s.homeRows(v)
 		answers []*recommendationsv1.RecommendResponse
-		own     shelf
 		best    []*view.Book
 		counts  map[uint8]int
 		failed  error
@@ -46,7 +44,6 @@ func (s *shop) home(v *visit) error {
 		response, err := s.Recommendations.BatchRecommend(ctx, &recommendationsv1.BatchRecommendRequest{Requests: asked})
 		answers, failed = response.GetResponses(), err
 	})
-	calls.Go(func() { own = s.ownShelf(ctx, v) })
 	calls.Go(func() { best, noBest = s.bestSellers(ctx) })
 	calls.Go(func() { counts = s.bookCounts(ctx) })
 	calls.Go(func() { s.demoOpen(ctx) })
@@ -58,7 +55,7 @@ func (s *shop) home(v *visit) error {
 		v.missing("recommendations", failed)
 		v.notice(withoutSuggestions)
 	} else {
-		s.fillHome(v, &home, answers, own)
+		s.fillHome(v, &home, answers)
 		for _, r := range home.Rows {
 			for _, c := range r.Cards {
 				shown[c.ID] = true
@@ -102,7 +99,7 @@ func (s *shop) homeRows(v *visit) []*recommendationsv1.RecommendRequest {
 	if v.session.Reader != 0 {
 		for n := range int32(favourites) {
 			favourite := row(rowLength)
-			favourite.FavouriteCategory = n + 1
+			favourite.FavouriteCategory, favourite.MaxReasons = n+1, cardReasons
 			rows = append(rows, favourite)
 		}
 		return rows
@@ -113,7 +110,7 @@ func (s *shop) homeRows(v *visit) []*recommendationsv1.RecommendRequest {
 	counts, _ := s.counts.peek()
 	for _, c := range s.categories.largest(counts, favourites) {
 		category := row(rowLength)
-		category.Category = catalogv1.Category(c.ID)
+		category.Category, category.MaxReasons = catalogv1.Category(c.ID), cardReasons
 		rows = append(rows, category)
 	}
 	return rows
@@ -133,13 +130,13 @@ func (s *shop) request(v *visit) *recommendationsv1.RecommendRequest {
 }
 
 // fillHome turns the answers into rows.
-func (s *shop) fillHome(v *visit, home *view.Home, answers []*recommendationsv1.RecommendResponse, own shelf) {
+func (s *shop) fillHome(v *visit, home *view.Home, answers []*recommendationsv1.RecommendResponse) {
 	for i, answer := range answers {
 		if answer.GetStale() {
 			v.notice(notCaughtUp)
 		}
 		home.Paused = home.Paused || answer.GetPersonalisationPaused()
-		cards := s.suggestions(answer.GetRecommendations(), own)
+		cards := s.suggestions(answer.GetRecommendations())
 		if len(cards) == 0 {
 			continue
 		}
@@ -228,22 +225,4 @@ func (c *categories) largest(counts map[uint8]int, n int) []view.Category {
 	all := c.counted(counts)
 	slices.SortStableFunc(all, func(a, b view.Category) int { return b.Books - a.Books })
 	return all[:n]
-}
-
-// ownShelf is what the visitor's reader did, for telling reasons. Empty when
-// that cannot be known.
-func (s *shop) ownShelf(ctx context.Context, v *visit) shelf {
-	if v.session.Reader == 0 {
-		return shelf{complete: true}
-	}
-	response, err := s.Readers.ListShelf(ctx, &readersv1.ListShelfRequest{ReaderId: v.session.Reader, MaxResults: longestShelf})
-	if err != nil {
-		v.missing("readers", err)
-		return shelf{}
-	}
-	own := shelf{entries: make(map[int32]*readersv1.ShelfEntry, len(response.GetEntries())), complete: len(response.GetEntries()) < longestShelf}
-	for _, entry := range response.GetEntries() {
-		own.entries[entry.GetBookId()] = entry
-	}
-	return own
 }

@@ -716,12 +716,25 @@ octavo_pages_without_total{service="recommendations"} 3
 }
 
 func TestWithoutReaders(t *testing.T) {
-	services := library()
-	b := open(t, services.config(t))
+	services, registry := library(), prometheus.NewPedanticRegistry()
+	c := services.config(t)
+	c.Metrics = registry
+	b := open(t, c)
 	b.send("/reader", "reader", "17")
 	b.send("/book/4/rate", "rating", "4")
 	services.readers.set(true, false)
-	wants(t, b.get("/"), "Chosen for Simulated reader 17", "Because of Republic · 62 %")
+	wants(t, b.get("/"), "Chosen for Simulated reader 17", "Because you rated Republic · 62 %")
+	wants(t, b.get("/philosophy"), "All books")
+	// Neither page has asked for anything that readers know.
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP octavo_pages_without_total Pages that had to do without a service, by service.
+# TYPE octavo_pages_without_total counter
+octavo_pages_without_total{service="catalog"} 0
+octavo_pages_without_total{service="readers"} 0
+octavo_pages_without_total{service="recommendations"} 0
+`), "octavo_pages_without_total"); err != nil {
+		t.Error(err)
+	}
 	wants(t, b.get("/book/1"), "Dune", "is not known just now", "Similar books")
 	wants(t, b.get("/me"), "Your shelves are not available just now. They are safe")
 	wants(t, b.get("/reader"), "The readers are not available just now.")

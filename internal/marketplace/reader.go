@@ -16,7 +16,10 @@ import (
 	"github.com/octavo-books/octavo/internal/marketplace/view"
 )
 
-const peopleLength = 24
+const (
+	peopleLength = 24
+	longestShelf = 500 // entries
+)
 
 // picker is the page where a reader is chosen.
 func (s *shop) picker(v *visit) error {

@@ -29,6 +29,7 @@ const (
 
 	fieldKind  = 1 // of recommendationsv1.Reason
 	fieldShare = 4
+	fieldDid   = 5
 )
 
 // encode makes a book's fields of a recommendationsv1.Recommendation, and those
@@ -105,6 +106,10 @@ func encodeSuggestions(suggestions []suggestion) []byte {
 				list = append(list, r.book.named...)
 			}
 			list = appendFloat(list, fieldShare, r.share)
+			if r.did != 0 {
+				list = protowire.AppendTag(list, fieldDid, protowire.VarintType)
+				list = protowire.AppendVarint(list, uint64(r.did)) // the kinds have the numbers of the contract
+			}
 		}
 	}
 	return list
@@ -122,6 +127,9 @@ func (r reason) size() int {
 	size := protowire.SizeTag(fieldKind) + protowire.SizeVarint(uint64(r.kind.number())) + sizeFloat
 	if r.book != nil {
 		size += len(r.book.named)
+	}
+	if r.did != 0 {
+		size += protowire.SizeTag(fieldDid) + protowire.SizeVarint(uint64(r.did))
 	}
 	return size
 }

@@ -10,8 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	recommendationsv1 "github.com/octavo-books/octavo/gen/octavo/recommendations/v1"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
+	"github.com/octavo-books/octavo/internal/recommender"
 )
 
 // received is a message as the other side has it.
@@ -42,7 +44,7 @@ func TestAnswersAreWhatTheContractsSay(t *testing.T) {
 			}
 			m.Score = s.score
 			for _, r := range s.reasons {
-				reason := &recommendationsv1.Reason{Kind: r.kind.number(), Share: r.share}
+				reason := &recommendationsv1.Reason{Kind: r.kind.number(), Share: r.share, Interaction: readersv1.InteractionKind(r.did)}
 				if r.book != nil {
 					reason.BookId, reason.Title = r.book.id, r.book.title
 				}
@@ -78,7 +80,7 @@ func randomAnswer(random *rand.Rand) *answer {
 		for range random.IntN(11) {
 			r := reason{kind: reasonKind(random.IntN(3)), share: random.Float32()}
 			if r.kind == yourBook || r.kind == newBook && random.IntN(2) == 0 {
-				r.book = anyBook()
+				r.book, r.did = anyBook(), recommender.Kind(random.IntN(10))
 			}
 			s.reasons = append(s.reasons, r)
 		}
@@ -115,7 +117,7 @@ func BenchmarkConvert(b *testing.B) {
 			l := listingFrom(&catalogv1.Book{Id: int32(i) + 1000, Title: "The Long Way to a Book", Authors: []string{"Some Author"}, Category: 5, Year: 1990})
 			s := suggestion{book: l.book, score: 0.5}
 			for range reasons {
-				s.reasons = append(s.reasons, reason{book: l.book, share: 0.3})
+				s.reasons = append(s.reasons, reason{book: l.book, share: 0.3, did: recommender.Finished})
 			}
 			a.suggestions = append(a.suggestions, s)
 		}
@@ -134,7 +136,7 @@ func BenchmarkConvert(b *testing.B) {
 				for range 10 {
 					r := &recommendationsv1.Recommendation{Id: 1000, Title: "The Long Way to a Book", Authors: []string{"Some Author"}, Category: 5, Year: 1990, Score: 0.5}
 					for range reasons {
-						r.Reasons = append(r.Reasons, &recommendationsv1.Reason{Kind: 1, BookId: 1000, Title: "The Long Way to a Book", Share: 0.3})
+						r.Reasons = append(r.Reasons, &recommendationsv1.Reason{Kind: 1, BookId: 1000, Title: "The Long Way to a Book", Share: 0.3, Interaction: readersv1.InteractionKind_INTERACTION_KIND_FINISHED})
 					}
 					m.Recommendations = append(m.Recommendations, r)
 				}

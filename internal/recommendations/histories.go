@@ -209,6 +209,20 @@ func (s state) apply(e recommender.Event) state {
 	}
 }
 
+// did is what says most about the reader and the book: the shelf it is on, then
+// the rating, then that it is not wanted, then that it was looked at.
+func (s state) did() recommender.Kind {
+	shelf, glance := recommender.Kind(s&shelfBits), recommender.Kind(s&glanceBits>>glanceShift)
+	switch {
+	case shelf != 0 && shelf != recommender.NotInterested:
+		return shelf
+	case s&ratingBits != 0:
+		return recommender.Rating
+	default:
+		return max(shelf, glance)
+	}
+}
+
 // opinions has the opinion of every state, made by the recommender itself, so
 // that a book counts the same here as in training.
 var opinions = func() (table [1 << 10]recommender.Opinion) {

@@ -74,7 +74,8 @@ const (
 // reason is one term of the sum that ranked a book.
 type reason struct {
 	kind  reasonKind
-	book  *book // the reader's own, where there is one
+	did   recommender.Kind // the reader, with the book; 0 when there is none
+	book  *book            // the reader's own, where there is one
 	share float32
 }
 
@@ -223,6 +224,7 @@ func (c *session) rank(q *question) answer {
 	}
 	if q.reasons > 0 {
 		c.explain(a.suggestions, q.reasons)
+		c.tellDeeds(a.suggestions, q.recent)
 	}
 	switch {
 	case c.paused:
@@ -704,6 +706,33 @@ func (c *session) explain(suggestions []suggestion, limit int) {
 		c.giveReasons(&suggestions[c.explainedAt[at]], known.parts[first:end])
 		first = end
 	}
+}
+
+// tellDeeds adds to reasons what the reader did with the books they name.
+func (c *session) tellDeeds(suggestions []suggestion, recent []int32) {
+	for i := range suggestions {
+		reasons := suggestions[i].reasons
+		for at := range reasons {
+			if b := reasons[at].book; b != nil {
+				reasons[at].did = c.did(b.id, recent)
+			}
+		}
+	}
+}
+
+// did is what the reader did with an own book. Those behind reasons are among
+// the latest, so that it is soon found.
+func (c *session) did(id int32, recent []int32) recommender.Kind {
+	var kind recommender.Kind
+	if slices.Contains(recent, id) {
+		kind = recommender.View
+	}
+	for _, e := range slices.Backward(c.entries) {
+		if e.book == id {
+			return max(kind, e.state.did())
+		}
+	}
+	return kind
 }
 
 // giveReasons turns the parts of a book's score into its reasons.

@@ -365,6 +365,62 @@ func TestRecommendationsArePersonalWithExactReasons(t *testing.T) {
 	}
 }
 
+func TestReasonsSayWhatTheReaderDid(t *testing.T) {
+	const (
+		view, want, reading, finished = readersv1.InteractionKind_INTERACTION_KIND_VIEW, readersv1.InteractionKind_INTERACTION_KIND_WANT,
+			readersv1.InteractionKind_INTERACTION_KIND_READING, readersv1.InteractionKind_INTERACTION_KIND_FINISHED
+		rating, notInterested, bought = readersv1.InteractionKind_INTERACTION_KIND_RATING,
+			readersv1.InteractionKind_INTERACTION_KIND_NOT_INTERESTED, readersv1.InteractionKind_INTERACTION_KIND_BOUGHT
+		click, removed, nothing = readersv1.InteractionKind_INTERACTION_KIND_CLICK,
+			readersv1.InteractionKind_INTERACTION_KIND_REMOVED, readersv1.InteractionKind_INTERACTION_KIND_UNSPECIFIED
+	)
+	type kinds = []readersv1.InteractionKind
+	w, reader := trained(t), int32(1000)
+	for name, test := range map[string]struct {
+		done   kinds
+		recent bool
+		want   readersv1.InteractionKind
+	}{
+		"on a shelf":                       {done: kinds{want}, want: want},
+		"on one shelf after another":       {done: kinds{view, want, reading, finished}, want: finished},
+		"rated, too":                       {done: kinds{bought, rating}, want: bought},
+		"only rated":                       {done: kinds{view, rating, click}, want: rating},
+		"only looked at":                   {done: kinds{view}, want: view},
+		"suggested":                        {done: kinds{view, click}, want: click},
+		"looked at after it was taken off": {done: kinds{finished, removed, view}, want: view},
+		"of this visit":                    {recent: true, want: view},
+		"of this visit and on a shelf":     {done: kinds{reading}, recent: true, want: reading},
+	} {
+		reader++
+		t.Run(name, func(t *testing.T) {
+			const own, other = 5, 6
+			position := w.readers.Record(did(reader, other, finished))
+			for _, kind := range test.done {
+				i := did(reader, own, kind)
+				if kind == rating {
+					i.Value = 5
+				}
+				position = w.readers.Record(i)
+			}
+			request := &recommendationsv1.RecommendRequest{ReaderId: reader, MaxResults: 5, MaxReasons: 10, MinPosition: position}
+			if test.recent {
+				request.RecentBookIds = []int32{own}
+			}
+			for range 2 { // the second answer is from what is kept
+				told := map[int32]readersv1.InteractionKind{}
+				for _, b := range w.recommend(request).GetRecommendations() {
+					for _, reason := range b.GetReasons() {
+						told[reason.GetBookId()] = reason.GetInteraction()
+					}
+				}
+				if told[own] != test.want || told[other] != finished || told[0] != nothing {
+					t.Errorf("the reasons say %v, want %v of the book", told, test.want)
+				}
+			}
+		})
+	}
+}
+
 func TestReaderNobodyHasSeenGetsBestSellers(t *testing.T) {
 	w := trained(t)
 	for _, reader := range []int32{0, 1_000_000} {

@@ -11,6 +11,7 @@ package recommendationsv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	v1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	v11 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -229,7 +230,11 @@ type Reason struct {
 	// This term's part of the score. The shares of all terms add up to one. An
 	// answer carries only the largest, all above 0: they add up to less than one,
 	// or to more, where other books of the reader speak against the suggestion.
-	Share         float32 `protobuf:"fixed32,4,opt,name=share,proto3" json:"share,omitempty"`
+	Share float32 `protobuf:"fixed32,4,opt,name=share,proto3" json:"share,omitempty"`
+	// What the reader did with the book of book_id: WANT, READING, FINISHED or
+	// BOUGHT for one on that shelf, RATING for one that is on none of them and
+	// rated, and what else is known of others. Of recent_book_ids at least VIEW.
+	Interaction   v11.InteractionKind `protobuf:"varint,5,opt,name=interaction,proto3,enum=octavo.readers.v1.InteractionKind" json:"interaction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +295,13 @@ func (x *Reason) GetShare() float32 {
 		return x.Share
 	}
 	return 0
+}
+
+func (x *Reason) GetInteraction() v11.InteractionKind {
+	if x != nil {
+		return x.Interaction
+	}
+	return v11.InteractionKind(0)
 }
 
 type Recommendation struct {
@@ -838,7 +850,7 @@ var File_octavo_recommendations_v1_recommendations_proto protoreflect.FileDescri
 
 const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"\n" +
-	"/octavo/recommendations/v1/recommendations.proto\x12\x19octavo.recommendations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1foctavo/catalog/v1/catalog.proto\"\x82\x04\n" +
+	"/octavo/recommendations/v1/recommendations.proto\x12\x19octavo.recommendations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1foctavo/catalog/v1/catalog.proto\x1a\x1foctavo/readers/v1/readers.proto\"\x82\x04\n" +
 	"\x10RecommendRequest\x12$\n" +
 	"\treader_id\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\breaderId\x127\n" +
 	"\bcategory\x18\x02 \x01(\x0e2\x1b.octavo.catalog.v1.CategoryR\bcategory\x12(\n" +
@@ -855,12 +867,13 @@ const file_octavo_recommendations_v1_recommendations_proto_rawDesc = "" +
 	"maxReasons\x128\n" +
 	"\x12favourite_category\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18 (\x00R\x11favouriteCategory\x12/\n" +
 	"\x0emax_per_author\x18\n" +
-	" \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\fmaxPerAuthor\"\x88\x01\n" +
+	" \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\fmaxPerAuthor\"\xce\x01\n" +
 	"\x06Reason\x129\n" +
 	"\x04kind\x18\x01 \x01(\x0e2%.octavo.recommendations.v1.ReasonKindR\x04kind\x12\x17\n" +
 	"\abook_id\x18\x02 \x01(\x05R\x06bookId\x12\x14\n" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12\x14\n" +
-	"\x05share\x18\x04 \x01(\x02R\x05share\"\xf0\x01\n" +
+	"\x05share\x18\x04 \x01(\x02R\x05share\x12D\n" +
+	"\vinteraction\x18\x05 \x01(\x0e2\".octavo.readers.v1.InteractionKindR\vinteraction\"\xf0\x01\n" +
 	"\x0eRecommendation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n" +
@@ -948,32 +961,34 @@ var file_octavo_recommendations_v1_recommendations_proto_goTypes = []any{
 	nil,                            // 11: octavo.recommendations.v1.GetModelResponse.ParametersEntry
 	nil,                            // 12: octavo.recommendations.v1.GetModelResponse.MetricsEntry
 	(v1.Category)(0),               // 13: octavo.catalog.v1.Category
+	(v11.InteractionKind)(0),       // 14: octavo.readers.v1.InteractionKind
 }
 var file_octavo_recommendations_v1_recommendations_proto_depIdxs = []int32{
 	13, // 0: octavo.recommendations.v1.RecommendRequest.category:type_name -> octavo.catalog.v1.Category
 	0,  // 1: octavo.recommendations.v1.Reason.kind:type_name -> octavo.recommendations.v1.ReasonKind
-	13, // 2: octavo.recommendations.v1.Recommendation.category:type_name -> octavo.catalog.v1.Category
-	2,  // 3: octavo.recommendations.v1.Recommendation.reasons:type_name -> octavo.recommendations.v1.Reason
-	3,  // 4: octavo.recommendations.v1.RecommendResponse.recommendations:type_name -> octavo.recommendations.v1.Recommendation
-	13, // 5: octavo.recommendations.v1.RecommendResponse.category:type_name -> octavo.catalog.v1.Category
-	1,  // 6: octavo.recommendations.v1.BatchRecommendRequest.requests:type_name -> octavo.recommendations.v1.RecommendRequest
-	4,  // 7: octavo.recommendations.v1.BatchRecommendResponse.responses:type_name -> octavo.recommendations.v1.RecommendResponse
-	3,  // 8: octavo.recommendations.v1.SimilarBooksResponse.recommendations:type_name -> octavo.recommendations.v1.Recommendation
-	11, // 9: octavo.recommendations.v1.GetModelResponse.parameters:type_name -> octavo.recommendations.v1.GetModelResponse.ParametersEntry
-	12, // 10: octavo.recommendations.v1.GetModelResponse.metrics:type_name -> octavo.recommendations.v1.GetModelResponse.MetricsEntry
-	1,  // 11: octavo.recommendations.v1.RecommendationsService.Recommend:input_type -> octavo.recommendations.v1.RecommendRequest
-	5,  // 12: octavo.recommendations.v1.RecommendationsService.BatchRecommend:input_type -> octavo.recommendations.v1.BatchRecommendRequest
-	7,  // 13: octavo.recommendations.v1.RecommendationsService.SimilarBooks:input_type -> octavo.recommendations.v1.SimilarBooksRequest
-	9,  // 14: octavo.recommendations.v1.RecommendationsService.GetModel:input_type -> octavo.recommendations.v1.GetModelRequest
-	4,  // 15: octavo.recommendations.v1.RecommendationsService.Recommend:output_type -> octavo.recommendations.v1.RecommendResponse
-	6,  // 16: octavo.recommendations.v1.RecommendationsService.BatchRecommend:output_type -> octavo.recommendations.v1.BatchRecommendResponse
-	8,  // 17: octavo.recommendations.v1.RecommendationsService.SimilarBooks:output_type -> octavo.recommendations.v1.SimilarBooksResponse
-	10, // 18: octavo.recommendations.v1.RecommendationsService.GetModel:output_type -> octavo.recommendations.v1.GetModelResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 2: octavo.recommendations.v1.Reason.interaction:type_name -> octavo.readers.v1.InteractionKind
+	13, // 3: octavo.recommendations.v1.Recommendation.category:type_name -> octavo.catalog.v1.Category
+	2,  // 4: octavo.recommendations.v1.Recommendation.reasons:type_name -> octavo.recommendations.v1.Reason
+	3,  // 5: octavo.recommendations.v1.RecommendResponse.recommendations:type_name -> octavo.recommendations.v1.Recommendation
+	13, // 6: octavo.recommendations.v1.RecommendResponse.category:type_name -> octavo.catalog.v1.Category
+	1,  // 7: octavo.recommendations.v1.BatchRecommendRequest.requests:type_name -> octavo.recommendations.v1.RecommendRequest
+	4,  // 8: octavo.recommendations.v1.BatchRecommendResponse.responses:type_name -> octavo.recommendations.v1.RecommendResponse
+	3,  // 9: octavo.recommendations.v1.SimilarBooksResponse.recommendations:type_name -> octavo.recommendations.v1.Recommendation
+	11, // 10: octavo.recommendations.v1.GetModelResponse.parameters:type_name -> octavo.recommendations.v1.GetModelResponse.ParametersEntry
+	12, // 11: octavo.recommendations.v1.GetModelResponse.metrics:type_name -> octavo.recommendations.v1.GetModelResponse.MetricsEntry
+	1,  // 12: octavo.recommendations.v1.RecommendationsService.Recommend:input_type -> octavo.recommendations.v1.RecommendRequest
+	5,  // 13: octavo.recommendations.v1.RecommendationsService.BatchRecommend:input_type -> octavo.recommendations.v1.BatchRecommendRequest
+	7,  // 14: octavo.recommendations.v1.RecommendationsService.SimilarBooks:input_type -> octavo.recommendations.v1.SimilarBooksRequest
+	9,  // 15: octavo.recommendations.v1.RecommendationsService.GetModel:input_type -> octavo.recommendations.v1.GetModelRequest
+	4,  // 16: octavo.recommendations.v1.RecommendationsService.Recommend:output_type -> octavo.recommendations.v1.RecommendResponse
+	6,  // 17: octavo.recommendations.v1.RecommendationsService.BatchRecommend:output_type -> octavo.recommendations.v1.BatchRecommendResponse
+	8,  // 18: octavo.recommendations.v1.RecommendationsService.SimilarBooks:output_type -> octavo.recommendations.v1.SimilarBooksResponse
+	10, // 19: octavo.recommendations.v1.RecommendationsService.GetModel:output_type -> octavo.recommendations.v1.GetModelResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_octavo_recommendations_v1_recommendations_proto_init() }
