@@ -1,6 +1,9 @@
 package marketplace
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,6 +54,39 @@ func BenchmarkHome(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64((processTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+		})
+	}
+}
+
+// BenchmarkCompression is the compression of that page, and of the same by the
+// standard library.
+func BenchmarkCompression(b *testing.B) {
+	handler, err := New(library().config(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/", nil))
+	page := w.Body.Bytes()
+	type writer interface {
+		io.WriteCloser
+		Reset(io.Writer)
+	}
+	standard, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, z := range map[string]writer{"used": zippers.Get().(writer), "standard": standard} {
+		b.Run(name, func(b *testing.B) {
+			var out bytes.Buffer
+			b.SetBytes(int64(len(page)))
+			for b.Loop() {
+				out.Reset()
+				z.Reset(&out)
+				_, _ = z.Write(page)
+				_ = z.Close()
+			}
+			b.ReportMetric(float64(out.Len()), "B")
 		})
 	}
 }

@@ -2,7 +2,6 @@ package marketplace
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/octavo-books/octavo/fault"
 	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
@@ -121,8 +121,9 @@ func (v *visit) frame(title, description string) view.Frame {
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 var zippers = sync.Pool{New: func() any {
-	// Speed over size: pages are sent once, and the level costs five times the
-	// time for a tenth of the bytes.
+	// Speed over size: pages are sent once, and another level costs twice the
+	// time for a seventh of the bytes. The library takes less than half the time
+	// of compress/gzip for the same bytes (BenchmarkCompression).
 	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 	return z
 }}

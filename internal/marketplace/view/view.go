@@ -381,6 +381,7 @@ const maxSlug = 60
 
 func slug(title string) string {
 	var b strings.Builder
+	b.Grow(min(len(title), maxSlug))
 	gap := false
 	for _, r := range norm.NFD.String(title) {
 		r = unicode.ToLower(r)
