@@ -108,12 +108,7 @@ func (s *shop) reason(r *recommendationsv1.Reason) (view.Reason, bool) {
 	default:
 		return told, false
 	}
-	told.Title = r.GetTitle()
-	if book := s.known.find(r.GetBookId()); book != nil {
-		told.Href = book.Href
-	} else {
-		told.Href = view.BookPath(r.GetBookId(), r.GetTitle())
-	}
+	told.Link = s.known.link(r.GetBookId(), r.GetTitle())
 	return told, true
 }
 

@@ -5,6 +5,8 @@
 package view
 
 import (
+	"context"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -35,13 +37,38 @@ type Book struct {
 	Href     string    // address of the book's page
 	FromRow  string    // the same, from a suggestion
 	Cover    string    // SVG
+
+	face string // of its card, what follows the opening of the link
+}
+
+// NewBook is b with the part of its card written that is the same on every page.
+func NewBook(b Book) *Book {
+	face := written(board(&b)) + "</a>"
+	if b.By != "" {
+		face += written(by(&b))
+	}
+	// The cover is kept once.
+	at := strings.Index(face, b.Cover)
+	b.face, b.Cover = face, face[at:at+len(b.Cover)]
+	return &b
+}
+
+// BookLink is a link to the page of a book, as HTML.
+func BookLink(id int32, title string) string {
+	return written(bookLink(BookPath(id, title), title))
+}
+
+// written is a component as HTML. It must be one that cannot fail.
+func written(c templ.Component) string {
+	var b strings.Builder
+	_ = c.Render(context.Background(), &b)
+	return b.String()
 }
 
 // Reason is why a card is in its row: one term of the score that put it there.
 type Reason struct {
 	Lead    string // "Because you finished"
-	Title   string // of the reader's own book; empty when there is none
-	Href    string // its address
+	Link    string // to the reader's own book, as HTML; empty when there is none
 	Percent int    // of the score, 0 to 100
 }
 
@@ -449,11 +476,24 @@ func halfClass(rating float32) string {
 
 func at(path string) templ.SafeURL { return templ.SafeURL(path) }
 
-func (c Card) link() templ.SafeURL {
+func (c Card) link() string {
 	if c.Suggested {
-		return templ.SafeURL(c.FromRow)
+		return c.FromRow
 	}
-	return templ.SafeURL(c.Href)
+	return c.Href
+}
+
+// open begins the link of a card; the book's face ends it. An address of a book
+// has nothing to escape.
+func (c Card) open() templ.Component {
+	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
+		for _, part := range [...]string{`<a class="book" href="`, c.link(), `">`} {
+			if _, err := io.WriteString(w, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // top are the reasons a small card has room for.
