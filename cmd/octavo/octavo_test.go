@@ -14,6 +14,7 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/catalogservice"
 	"github.com/octavo-books/octavo/cmd/internal/marketplaceservice"
+	"github.com/octavo-books/octavo/cmd/internal/peers"
 	"github.com/octavo-books/octavo/cmd/internal/program"
 	"github.com/octavo-books/octavo/cmd/internal/readersservice"
 	"github.com/octavo-books/octavo/cmd/internal/recommendationsservice"
@@ -189,5 +190,22 @@ func TestAnAnswerIsPrintedWithItsReasons(t *testing.T) {
 `
 	if printed.String() != wantJSON {
 		t.Errorf("the JSON is\n%s\nwant\n%s", &printed, wantJSON)
+	}
+}
+
+func TestWhatIsThereIsAnnounced(t *testing.T) {
+	at := peers.Addresses{HTTP: "127.0.0.1:1", Recommendations: "127.0.0.1:2", Catalog: "127.0.0.1:3", Readers: "127.0.0.1:4"}
+	for admin, want := range map[string]string{
+		"127.0.0.1:5": "  readers           127.0.0.1:4  (gRPC)\n  admin             http://127.0.0.1:5  (metrics, health)\n\n  data folder",
+		"":            "  readers           127.0.0.1:4  (gRPC)\n\n  data folder",
+	} {
+		at.Admin = admin
+		var text strings.Builder
+		if err := new(serveCommand).announce(&dataFolder{path: t.TempDir()}, at, &text); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text.String(), "  storefront        http://127.0.0.1:1\n") || !strings.Contains(text.String(), want) {
+			t.Errorf("with the admin port %q:\n%s", admin, &text)
+		}
 	}
 }

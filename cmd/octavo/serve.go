@@ -86,17 +86,18 @@ func (c *serveCommand) announce(folder *dataFolder, at peers.Addresses, out io.W
 		}
 	}
 	var text strings.Builder
+	line := func(what, where string) { fmt.Fprintf(&text, "  %-16s  %s\n", what, where) }
 	text.WriteString("Octavo is ready.\n\n")
-	for _, line := range []struct{ what, where, how string }{
-		{"storefront", scheme(c.HTTPTLSDir != "") + at.HTTP, ""},
-		{"recommendations", at.Recommendations, "(gRPC)"},
-		{"catalog", at.Catalog, "(gRPC)"},
-		{"readers", at.Readers, "(gRPC)"},
-		{"admin", scheme(c.AdminTLS) + at.Admin, "(metrics, health)"},
-	} {
-		fmt.Fprintf(&text, "  %-16s  %s  %s\n", line.what, line.where, line.how)
+	line("storefront", scheme(c.HTTPTLSDir != "")+at.HTTP)
+	line("recommendations", at.Recommendations+"  (gRPC)")
+	line("catalog", at.Catalog+"  (gRPC)")
+	line("readers", at.Readers+"  (gRPC)")
+	if at.Admin != "" {
+		line("admin", scheme(c.AdminTLS)+at.Admin+"  (metrics, health)")
 	}
-	fmt.Fprintf(&text, "\n  %-16s  %s\n  stop with Ctrl-C\n", "data folder", folder.path)
+	text.WriteString("\n")
+	line("data folder", folder.path)
+	text.WriteString("  stop with Ctrl-C\n")
 	_, err := io.WriteString(out, text.String())
 	return err
 }
