@@ -1,6 +1,7 @@
 package marketplace
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -72,7 +73,7 @@ var metricWords = func() map[string]string {
 		"factors_":         "kinship of taste alone",
 		"with_regression_": "shared readers, and what a reader's books say together",
 		"with_factors_":    "shared readers, and kinship of taste",
-		"with_both_":       "all three, evenly weighed",
+		"with_both_":       "all three",
 		"popularity_":      "best sellers alone",
 	} {
 		words["validation_"+part+"recall"] = "Recall in the first 20: " + of
@@ -81,10 +82,12 @@ var metricWords = func() map[string]string {
 	return words
 }()
 
-// figures are the values in the order of their words.
+// figures are the values in the order of their names: some words refer to those
+// of the line before.
 func figures(values map[string]float64, words map[string]string) []view.Figure {
 	var out []view.Figure
-	for name, value := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := values[name]
 		plain := words[name]
 		if plain == "" {
 			plain = strings.ReplaceAll(name, "_", " ")
@@ -95,6 +98,5 @@ func figures(values map[string]float64, words map[string]string) []view.Figure {
 		}
 		out = append(out, view.Figure{Name: plain, Value: text})
 	}
-	slices.SortFunc(out, func(a, b view.Figure) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
