@@ -29,10 +29,7 @@ func (c *trainCommand) Run(ctx context.Context) error {
 		bars := newProgress(os.Stderr)
 		result, err := trainerjob.Run(ctx, app, c.place(c.DataDir), clients, c.Mode, bars.report)
 		bars.Close()
-		if err != nil {
-			return err
-		}
-		return trainerjob.Print(os.Stdout, c.Mode, result)
+		return trainerjob.Print(os.Stdout, c.Mode, result, err)
 	})
 }
 

@@ -39,10 +39,7 @@ func (f *flags) Run(ctx context.Context, k *kong.Context) error {
 	return program.Job(ctx, app, func(ctx context.Context) error {
 		ctx = overload.WithPriority(ctx, overload.Background)
 		result, err := trainerjob.Run(ctx, app, f.Place(), clients, f.Mode, nil)
-		if err != nil {
-			return err
-		}
-		return trainerjob.Print(os.Stdout, f.Mode, result)
+		return trainerjob.Print(os.Stdout, f.Mode, result, err)
 	})
 }
 

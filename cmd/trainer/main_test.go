@@ -70,6 +70,45 @@ func serveFeeds(t *testing.T) string {
 	return listener.Addr().String()
 }
 
+// TestARefreshWaitsForTheFirstModel, as the CronJob of Kubernetes has it: until
+// then its jobs end well, over a folder and a bucket alike.
+func TestARefreshWaitsForTheFirstModel(t *testing.T) {
+	server := buckettest.Start(t)
+	m := machines{t, serveFeeds(t), nil}
+	for name, at := range map[string][]string{
+		"folder": {"--models", filepath.Join(t.TempDir(), "models")},
+		"bucket": {"--models", buckettest.URL("fresh"), "--s3-endpoint", server.Endpoint, "--s3-credentials-dir", credentialsDir(t)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.t, m.at = t, at
+			for _, step := range []struct {
+				args []string
+				want string
+			}{
+				{[]string{"--refresh"}, "nothing to refresh"},
+				{nil, "published"},
+				{[]string{"--refresh"}, "published"},
+			} {
+				if out := m.run(step.args...); !strings.Contains(out, step.want) {
+					t.Errorf("trainer %s says\n%s, want %q", strings.Join(step.args, " "), out, step.want)
+				}
+			}
+		})
+	}
+}
+
+// credentialsDir is a folder with what the bucket asks for.
+func credentialsDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"access-key-id": buckettest.AccessKeyID, "secret-access-key": buckettest.SecretAccessKey} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // machines run the program as pods of an Indexed Job do.
 type machines struct {
 	t     *testing.T
@@ -109,12 +148,6 @@ func TestShardsAreProcesses(t *testing.T) {
 
 	shared := filepath.Join(t.TempDir(), "models")
 	server := buckettest.Start(t)
-	credentials := t.TempDir()
-	for name, content := range map[string]string{"access-key-id": buckettest.AccessKeyID, "secret-access-key": buckettest.SecretAccessKey} {
-		if err := os.WriteFile(filepath.Join(credentials, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	sharedFolder, err := modelstore.Open(shared)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +157,7 @@ func TestShardsAreProcesses(t *testing.T) {
 		store storetest.Models
 	}{
 		"folder": {[]string{"--models", shared}, sharedFolder},
-		"bucket": {[]string{"--models", buckettest.URL("shared"), "--s3-endpoint", server.Endpoint, "--s3-credentials-dir", credentials}, server.Open(t, "shared")},
+		"bucket": {[]string{"--models", buckettest.URL("shared"), "--s3-endpoint", server.Endpoint, "--s3-credentials-dir", credentialsDir(t)}, server.Open(t, "shared")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := machines{t, feeds, test.at}

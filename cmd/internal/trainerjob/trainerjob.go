@@ -14,6 +14,7 @@ import (
 	"github.com/octavo-books/octavo/chassis"
 	"github.com/octavo-books/octavo/cmd/internal/models"
 	"github.com/octavo-books/octavo/cmd/internal/peers"
+	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/recommender"
 	"github.com/octavo-books/octavo/internal/trainer"
 )
@@ -34,7 +35,7 @@ type Flags struct {
 type Mode struct {
 	Shard      *Shard `placeholder:"I/N" xor:"kind" help:"Do part I of N, counted from 0, of a training that N machines share. Whoever makes the last part also makes the model of all, and publishes it."`
 	Run        string `placeholder:"NAME" help:"The training that the part belongs to, such as the name of a Kubernetes Job; when its model has been published, further attempts at its parts do nothing. Without a name, it is the one that is under way."`
-	Refresh    bool   `xor:"kind" help:"Keep the current model's parameters and factors, and count everything else anew: exact, and much faster than to train."`
+	Refresh    bool   `xor:"kind" help:"Keep the current model's parameters and factors, and count everything else anew: exact, and much faster than to train. Before the first model there is nothing to refresh, which is no failure."`
 	Parameters string `enum:"chosen,current" default:"chosen" help:"chosen: on a part of the data held aside. current: those of the current model, which saves most of the time."`
 	Position   int64  `default:"0" help:"Position of the log to read up to. 0: to its end, and for parts to where it ended when the first of them began."`
 }
@@ -97,8 +98,17 @@ func Run(ctx context.Context, app *chassis.App, place models.Place, clients *pee
 	}
 }
 
-// Print tells an operator what a run made, and what it took.
-func Print(out io.Writer, m Mode, r trainer.Result) error {
+// Print tells an operator what a run made and what it took, and returns the
+// error that the run failed with. A refresh before the first model has not
+// failed: it runs on a schedule, and there is nothing to refresh yet.
+func Print(out io.Writer, m Mode, r trainer.Result, failure error) error {
+	if m.Refresh && errors.Is(failure, modelstore.ErrNone) {
+		_, err := fmt.Fprintln(out, "nothing to refresh: no model has been published yet; train one of everything first")
+		return err
+	}
+	if failure != nil {
+		return failure
+	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	if m.Shard != nil {
 		fmt.Fprintf(w, "part\t%d of %d\n", m.Shard.Index, m.Shard.Count)

@@ -2,12 +2,15 @@ package trainerjob
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/octavo-books/octavo/internal/modelstore"
 	"github.com/octavo-books/octavo/internal/trainer"
 )
 
@@ -80,7 +83,7 @@ func TestPrintSaysWhatARunTook(t *testing.T) {
 			[]string{"1 of 4", "published before", "model-1"}, "books"},
 	} {
 		var out bytes.Buffer
-		if err := Print(&out, test.mode, test.result); err != nil {
+		if err := Print(&out, test.mode, test.result, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range test.want {
@@ -90,6 +93,33 @@ func TestPrintSaysWhatARunTook(t *testing.T) {
 		}
 		if strings.Contains(out.String(), test.not) {
 			t.Errorf("%s: %q in\n%s", name, test.not, &out)
+		}
+	}
+}
+
+// A refresh that a scheduler starts alerts nobody before there is a model, and
+// does when there is one that cannot be read.
+func TestPrintTakesNoFailureForAResult(t *testing.T) {
+	none := fmt.Errorf("%w: %w", trainer.ErrNoModel, modelstore.ErrNone)
+	damaged := fmt.Errorf("%w: a checksum does not match", trainer.ErrNoModel)
+	for _, test := range []struct {
+		name    string
+		mode    Mode
+		failure error
+		fails   bool
+	}{
+		{"a refresh before the first model", Mode{Refresh: true}, none, false},
+		{"a refresh of a model that cannot be read", Mode{Refresh: true}, damaged, true},
+		{"a refresh without readers", Mode{Refresh: true}, errors.New("readers cannot be reached"), true},
+		{"a training with parameters of no model", Mode{Parameters: "current"}, none, true},
+	} {
+		var out bytes.Buffer
+		err := Print(&out, test.mode, trainer.Result{}, test.failure)
+		switch {
+		case test.fails && (!errors.Is(err, test.failure) || out.Len() > 0):
+			t.Errorf("%s: %v and %q, want only the failure", test.name, err, &out)
+		case !test.fails && (err != nil || !strings.Contains(out.String(), "nothing to refresh")):
+			t.Errorf("%s: %v and %q, want only that there is nothing to do", test.name, err, &out)
 		}
 	}
 }
