@@ -324,16 +324,16 @@ func (s *Server) SetPopularity(ctx context.Context, req *catalogv1.SetPopularity
 
 // WatchBooks implements the contract.
 func (s *Server) WatchBooks(req *catalogv1.WatchBooksRequest, stream grpc.ServerStreamingServer[catalogv1.WatchBooksResponse]) error {
-	ctx := stream.Context()
-	after := req.GetAfterPosition()
-	if err := s.compare(ctx, after, req.GetAfterCheck()); err != nil {
-		return err
-	}
-	s.log.DebugContext(ctx, "following books", "after", after)
+	after, check := req.GetAfterPosition(), req.GetAfterCheck()
+	s.log.DebugContext(stream.Context(), "following books", "after", after)
 	return feed.Stream{
 		Changed:   s.store.Changed,
 		Heartbeat: s.heartbeat,
-		Send: func(heartbeat bool) (sent, more bool, err error) {
+		Send: func(ctx context.Context, heartbeat bool) (sent, more bool, err error) {
+			if err := s.compare(ctx, after, check); err != nil {
+				return false, false, err
+			}
+			check = 0 // what comes later is compared with nothing
 			changes, err := s.store.Changes(ctx, after, watchBooks)
 			if err != nil || len(changes.Books) == 0 && !heartbeat {
 				return false, false, err
@@ -360,7 +360,7 @@ func (s *Server) WatchBooks(req *catalogv1.WatchBooksRequest, stream grpc.Server
 				}
 			}
 		},
-	}.Follow(ctx, s.stop)
+	}.Follow(stream.Context(), s.stop)
 }
 
 // compare is a Conflict when the feed has another book at a position than who

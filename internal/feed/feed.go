@@ -48,31 +48,44 @@ type Stream struct {
 	Changed func() <-chan struct{}
 	// Send sends what comes after the position of the message before it, and
 	// says whether there was something and whether there is more. With nothing
-	// to send it sends a heartbeat if asked to, otherwise nothing.
-	Send func(heartbeat bool) (sent, more bool, err error)
+	// to send it sends a heartbeat if asked to, otherwise nothing. Its context also
+	// ends when the service stops, so that no database that is silent holds that up.
+	Send func(ctx context.Context, heartbeat bool) (sent, more bool, err error)
 	// Heartbeat is the longest silence.
 	Heartbeat time.Duration
 }
+
+var errStopping = fault.New(fault.Unavailable, "the service is stopping; connect again and resume from the last position")
 
 // Follow sends everything there is, then each change as it comes. The first
 // message goes out at once. It ends with the context's error, an error of
 // Send, or Unavailable when stop is closed.
 func (s Stream) Follow(ctx context.Context, stop <-chan struct{}) error {
+	ctx, end := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer end(nil)
+	watch.Go(func() {
+		select {
+		case <-stop:
+			end(errStopping)
+		case <-ctx.Done():
+		}
+	})
 	timer := time.NewTimer(s.Heartbeat)
 	defer timer.Stop()
 	for silent := true; ; {
 		changed := s.Changed()
 		for more := true; more; {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-stop:
-				return fault.New(fault.Unavailable, "the service is stopping; connect again and resume from the last position")
-			default:
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
 			var sent bool
 			var err error
-			if sent, more, err = s.Send(silent); err != nil {
+			if sent, more, err = s.Send(ctx, silent); err != nil {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
 				return err
 			}
 			if sent || silent {
@@ -82,7 +95,6 @@ func (s Stream) Follow(ctx context.Context, stop <-chan struct{}) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-stop:
 		case <-changed:
 		case <-timer.C:
 			silent = true

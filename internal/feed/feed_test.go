@@ -30,7 +30,7 @@ func (s *source) add(n int) {
 }
 
 // send sends three numbers at a time.
-func (s *source) send(heartbeat bool) (sent, more bool, err error) {
+func (s *source) send(_ context.Context, heartbeat bool) (sent, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(3, s.head-s.at)
@@ -112,6 +112,28 @@ func TestFollowEndsWithAnError(t *testing.T) {
 		s.signal.Fire()
 		if err := <-ended; !errors.Is(err, s.fail) {
 			t.Errorf("got %v, want %v", err, s.fail)
+		}
+	})
+}
+
+// A database that does not answer keeps no service from stopping.
+func TestFollowStopsWhileItReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, ended := make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- feed.Stream{
+				Changed: (&feed.Signal{}).Wait,
+				Send: func(ctx context.Context, _ bool) (bool, bool, error) {
+					<-ctx.Done()
+					return false, false, ctx.Err()
+				},
+				Heartbeat: time.Second,
+			}.Follow(t.Context(), stop)
+		}()
+		synctest.Wait()
+		close(stop)
+		if err := <-ended; fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("stopped: %v, want Unavailable", err)
 		}
 	})
 }

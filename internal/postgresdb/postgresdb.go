@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"sync"
 	"time"
 
@@ -46,6 +47,9 @@ const (
 	pingTimeout = time.Second
 	// A lost connection for notifications is made again after this time.
 	retryInterval = 200 * time.Millisecond
+	// What still runs when the database is closed gets this long before its
+	// connections are cut: through a network that is silent it would take 15 s.
+	closeTimeout = time.Second
 	// Commits of other processes that no notification told of are noticed this
 	// often.
 	pollInterval = time.Second
@@ -62,6 +66,7 @@ type DB struct {
 	changed feed.Signal
 	stop    context.CancelFunc
 	stopped <-chan struct{}
+	cut     context.CancelFunc // ends all connections, whatever they wait for
 	tasks   sync.WaitGroup
 }
 
@@ -99,17 +104,21 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		conn.RuntimeParams["application_name"] = "octavo " + c.Schema
 	}
 	config.AfterConnect = durable
+	connected, cut := context.WithCancel(context.Background())
+	conn.DialFunc = within(connected, conn.DialFunc)
 
 	if err := migrate(ctx, conn, c.Schema, c.Migrations); err != nil {
+		cut()
 		return nil, fmt.Errorf("%s: %w", where, Wrap(err, "migrate the database"))
 	}
 	conn.Tracer, config.PingTimeout = deadlines{}, pingTimeout
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
+		cut()
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	running, stop := context.WithCancel(context.Background())
-	d := &DB{Read: pool, schema: c.Schema, writer: make(chan struct{}, 1), stop: stop, stopped: running.Done()}
+	d := &DB{Read: pool, schema: c.Schema, writer: make(chan struct{}, 1), stop: stop, stopped: running.Done(), cut: cut}
 	d.writer <- struct{}{}
 	d.tasks.Go(func() { d.listen(running) })
 	return d, nil
@@ -157,10 +166,37 @@ func end(ctx context.Context) {
 	}
 }
 
-// Close ends what runs and closes all connections. Updates that come later
-// fail.
+// within makes dial's connections, and those that are being made, end with ctx.
+func within(ctx context.Context, dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(asked context.Context, network, addr string) (net.Conn, error) {
+		asked, giveUp := context.WithCancel(asked)
+		defer giveUp()
+		defer context.AfterFunc(ctx, giveUp)()
+		conn, err := dial(asked, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &socket{conn, context.AfterFunc(ctx, func() { _ = conn.Close() })}, nil
+	}
+}
+
+// socket is a connection that forgets what would end it once it is closed.
+type socket struct {
+	net.Conn
+	forget func() bool
+}
+
+func (s *socket) Close() error {
+	s.forget()
+	return s.Conn.Close()
+}
+
+// Close ends what runs and closes all connections, within closeTimeout also when
+// the database does not answer. Updates that come later fail.
 func (d *DB) Close() error {
 	d.stop()
+	defer d.cut()
+	defer time.AfterFunc(closeTimeout, d.cut).Stop()
 	d.tasks.Wait()
 	d.Read.Close()
 	return nil

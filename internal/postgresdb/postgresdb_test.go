@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/octavo-books/octavo/fault"
+	"github.com/octavo-books/octavo/internal/nettest"
 	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/postgrestest"
 )
@@ -485,6 +487,59 @@ func TestGroup(t *testing.T) {
 	}
 	if _, err := group.Do(t.Context(), "late"); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("Do after Close: %v, want Unavailable", err)
+	}
+}
+
+// What waits for a network that takes everything and answers nothing does not
+// hold up the end of the program: neither the commit of a group, nor queries that
+// were given up, whose connections are ended in the background.
+func TestCloseBehindASilentNetwork(t *testing.T) {
+	const within = 5 * time.Second // with slack for a busy machine; uncut it takes 15 s
+	direct, err := url.Parse(postgrestest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := nettest.Start(t, direct.Host)
+	direct.Host = way.Addr
+	db := open(t, direct.String(), older)
+	writes, silent := make(chan struct{}), make(chan struct{})
+	group := postgresdb.NewGroup(db, func(ctx context.Context, tx pgx.Tx, head int64, in []string) ([]int64, int64, error) {
+		close(writes)
+		<-silent
+		after, err := insert(ctx, in[0])(tx, head)
+		return []int64{after}, after, err
+	})
+	canceled, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, err := group.Do(canceled, "word"); !errors.Is(err, context.Canceled) {
+			t.Errorf("Do: %v, want what its caller did", err)
+		}
+	})
+	<-writes
+	// One that is in use when the network falls silent is not tried before.
+	reads, err := db.Read.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	way.Silence()
+	close(silent)
+	wait.Go(func() {
+		defer reads.Release()
+		if _, err := reads.Exec(canceled, "SELECT"); err == nil {
+			t.Error("a query was answered through a network that is silent")
+		}
+	})
+	cancel()
+	wait.Wait()
+	began := time.Now()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(began)
+	t.Logf("closed after %v", took.Round(time.Millisecond))
+	if took > within {
+		t.Errorf("Close took %v, want %v at most", took, within)
 	}
 }
 

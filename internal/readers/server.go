@@ -281,13 +281,12 @@ func (s *Server) SetPersonalisation(ctx context.Context, req *readersv1.SetPerso
 
 // WatchInteractions implements the contract.
 func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stream grpc.ServerStreamingServer[readersv1.WatchInteractionsResponse]) error {
-	ctx := stream.Context()
 	after, check := req.GetAfterPosition(), req.GetAfterCheck()
-	s.log.DebugContext(ctx, "following interactions", "after", after)
+	s.log.DebugContext(stream.Context(), "following interactions", "after", after)
 	return feed.Stream{
 		Changed:   s.store.Changed,
 		Heartbeat: s.heartbeat,
-		Send: func(heartbeat bool) (sent, more bool, err error) {
+		Send: func(ctx context.Context, heartbeat bool) (sent, more bool, err error) {
 			part, err := s.follow(ctx, after, check)
 			if err != nil || len(part.Interactions) == 0 && !heartbeat {
 				return false, false, err
@@ -311,7 +310,7 @@ func (s *Server) WatchInteractions(req *readersv1.WatchInteractionsRequest, stre
 			}
 			return true, after < part.Head, stream.Send(resp)
 		},
-	}.Follow(ctx, s.stop)
+	}.Follow(stream.Context(), s.stop)
 }
 
 // follow is the next part of the log for who has followed it up to an entry that

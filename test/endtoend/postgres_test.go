@@ -1,13 +1,23 @@
 package endtoend
 
 import (
+	"context"
 	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
+	readersv1 "github.com/octavo-books/octavo/gen/octavo/readers/v1"
+	"github.com/octavo-books/octavo/internal/nettest"
 	"github.com/octavo-books/octavo/internal/postgrestest"
 	"github.com/octavo-books/octavo/internal/waittest"
 )
@@ -68,5 +78,75 @@ func TestOnPostgreSQL(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
 			t.Errorf("%s was made in the data folder", name)
 		}
+	}
+}
+
+// A program is stopped while the network to its database takes everything and
+// answers nothing, in the middle of a follower's query, of a query that its caller
+// has given up, and of a commit: it ends as soon as ever.
+func TestStoppedBehindASilentNetwork(t *testing.T) {
+	for name, service := range map[string]struct {
+		call   func(context.Context, grpc.ClientConnInterface) error
+		follow func(context.Context, grpc.ClientConnInterface) (grpc.ClientStream, error)
+	}{
+		"readers": {
+			func(ctx context.Context, conn grpc.ClientConnInterface) error {
+				_, err := readersv1.NewReadersServiceClient(conn).CreateReader(ctx, &readersv1.CreateReaderRequest{})
+				return err
+			},
+			func(ctx context.Context, conn grpc.ClientConnInterface) (grpc.ClientStream, error) {
+				return readersv1.NewReadersServiceClient(conn).WatchInteractions(ctx, &readersv1.WatchInteractionsRequest{})
+			},
+		},
+		"catalog": {
+			func(ctx context.Context, conn grpc.ClientConnInterface) error {
+				_, err := catalogv1.NewCatalogServiceClient(conn).BatchGetBooks(ctx, &catalogv1.BatchGetBooksRequest{Ids: []int32{1}})
+				return err
+			},
+			func(ctx context.Context, conn grpc.ClientConnInterface) (grpc.ClientStream, error) {
+				return catalogv1.NewCatalogServiceClient(conn).WatchBooks(ctx, &catalogv1.WatchBooksRequest{AfterPosition: 1, AfterCheck: 1})
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			database, err := url.Parse(postgrestest.Database(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			way := nettest.Start(t, database.Host)
+			database.Host = way.Addr
+			file := filepath.Join(t.TempDir(), "database-url")
+			if err := os.WriteFile(file, []byte(database.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			address := nettest.FreeAddress(t)
+			p := start(t, name, "--addr", address, "--database-url-file", file, "--admin-addr", "")
+			conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			call := func(within time.Duration) error {
+				ctx, cancel := context.WithTimeout(t.Context(), within)
+				defer cancel()
+				return service.call(ctx, conn)
+			}
+			waittest.Until(t, name+" answers", firstStart, func() bool { return call(time.Second) == nil })
+
+			way.Silence()
+			followed, err := service.follow(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if code := status.Code(call(300 * time.Millisecond)); code != codes.DeadlineExceeded && code != codes.Unavailable {
+					t.Errorf("a call is answered with %v through a network that is silent", code)
+				}
+			}
+			p.stop(t)
+			if err := followed.RecvMsg(new(readersv1.WatchInteractionsResponse)); status.Code(err) != codes.Unavailable {
+				t.Errorf("the follower is told %v, want UNAVAILABLE", err)
+			}
+		})
 	}
 }
