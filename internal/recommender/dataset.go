@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -82,7 +83,11 @@ func (d *Dataset) varied() (kinds, ratings bool) {
 	return kinds, ratings
 }
 
-// NewDataset folds the events, given in the order of the log. The catalogue is
+// MaxEvents is how many events a dataset can be made of: they are numbered in 31
+// bits, which halves what sorting them takes.
+const MaxEvents = math.MaxInt32
+
+// NewDataset folds the events, MaxEvents at most, given in the order of the log. The catalogue is
 // the given books and all others that events name; of books given twice the
 // first counts.
 func NewDataset(events []Event, books []Book) *Dataset {

@@ -40,7 +40,7 @@ type page interface {
 // readFeed takes in a feed up to a position, which must not lie beyond the head
 // that its first page names, or for 0 up to that head, so that a feed that grows
 // while it is read still ends. It returns the position reached.
-func readFeed[P page](progress recommender.Progress, stage string, until int64, recv func() (P, error), take func(P)) (int64, error) {
+func readFeed[P page](progress recommender.Progress, stage string, until int64, recv func() (P, error), take func(P) error) (int64, error) {
 	end := int64(-1)
 	for {
 		p, err := recv()
@@ -56,7 +56,9 @@ func readFeed[P page](progress recommender.Progress, stage string, until int64, 
 				end = until
 			}
 		}
-		take(p)
+		if err := take(p); err != nil {
+			return 0, err
+		}
 		if progress != nil {
 			progress(stage, int(min(p.GetPosition(), end)), int(end))
 		}
@@ -76,7 +78,7 @@ func readCatalogue(ctx context.Context, c Config) ([]recommender.Book, error) {
 	}
 	var books []recommender.Book
 	at := make(map[int32]int)
-	_, err = readFeed(c.Progress, StageCatalogue, 0, feed.Recv, func(p *catalogv1.WatchBooksResponse) {
+	_, err = readFeed(c.Progress, StageCatalogue, 0, feed.Recv, func(p *catalogv1.WatchBooksResponse) error {
 		for _, b := range p.GetBooks() {
 			book := recommender.Book{ID: b.GetId(), Category: uint8(b.GetCategory()), Authors: b.GetAuthors()}
 			if i, again := at[book.ID]; again {
@@ -86,13 +88,15 @@ func readCatalogue(ctx context.Context, c Config) ([]recommender.Book, error) {
 			at[book.ID] = len(books)
 			books = append(books, book)
 		}
+		return nil
 	})
 	return books, err
 }
 
 // readLog returns the events of the log up to a position, or up to its end for
 // 0, without those of readers who were erased while it was read, or who at its
-// end have paused what is made of them.
+// end have paused what is made of them. It is TooLarge when there are more than a
+// training can take.
 func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -100,9 +104,13 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 	if err != nil {
 		return nil, 0, err
 	}
+	limit := c.MaxInteractions
+	if limit == 0 {
+		limit = recommender.MaxEvents
+	}
 	var events []recommender.Event
 	without := make(map[int32]bool)
-	position, err := readFeed(c.Progress, StageLog, until, feed.Recv, func(p *readersv1.WatchInteractionsResponse) {
+	position, err := readFeed(c.Progress, StageLog, until, feed.Recv, func(p *readersv1.WatchInteractionsResponse) error {
 		for _, i := range p.GetInteractions() {
 			if until > 0 && i.GetPosition() > until {
 				continue
@@ -117,6 +125,10 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 			if !known {
 				continue
 			}
+			if len(events) == limit {
+				return fault.New(fault.TooLarge, "a training takes %d interactions at most, and the log has more; parts of a training on several machines read as many. The model stays as it is. Train with --position=%d, which leaves out what is newer, or divide the readers among several shops, as docs/operations/scale.md says",
+					limit, i.GetPosition()-1)
+			}
 			events = append(events, recommender.Event{
 				Reader: i.GetReaderId(),
 				Book:   i.GetBookId(),
@@ -125,6 +137,7 @@ func readLog(ctx context.Context, c Config, until int64) ([]recommender.Event, i
 				Time:   i.GetOccurredAt().GetSeconds(),
 			})
 		}
+		return nil
 	})
 	if until > 0 {
 		position = until

@@ -67,6 +67,9 @@ type Config struct {
 	// Position is that of the log to read up to; 0 for its end, and for parts for
 	// what they have agreed upon.
 	Position int64
+	// MaxInteractions is how many a run takes; 0 for all that it can,
+	// recommender.MaxEvents.
+	MaxInteractions int
 	// Parts and Run are for Shard: where the parts of models are, and a name for
 	// the training that the part belongs to, unique among those of a week; empty
 	// for the one that is under way.
@@ -116,7 +119,8 @@ func (j *job) end() Result {
 
 // Run trains one model on everything that the feeds hold at its start and
 // publishes it. A log with nothing to learn from and a model that fails its
-// check are Conflicts; nothing is published then.
+// check are Conflicts, and a log that is too long is TooLarge; nothing is
+// published then.
 func Run(ctx context.Context, c Config) (Result, error) {
 	j := begin(c)
 	err := j.train(ctx)

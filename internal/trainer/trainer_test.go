@@ -168,6 +168,39 @@ func TestRunIsDeterministic(t *testing.T) {
 	}
 }
 
+// A log with more interactions than can be numbered is refused, whatever the kind
+// of training, and the position that the refusal names is the last that is taken.
+func TestALogThatIsTooLongIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.putBooks()
+	w.record()
+	before, err := trainer.Run(t.Context(), w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.config.MaxInteractions = readers * each
+	w.finish(1, 60)
+	for name, train := range map[string]func() (trainer.Result, error){
+		"training": func() (trainer.Result, error) { return trainer.Run(t.Context(), w.config) },
+		"refresh":  func() (trainer.Result, error) { return trainer.Refresh(t.Context(), w.config) },
+		"a part":   func() (trainer.Result, error) { return trainer.Shard(t.Context(), w.config, 0, 2) },
+	} {
+		_, err := train()
+		if fault.KindOf(err) != fault.TooLarge {
+			t.Fatalf("%s: %v, want TooLarge", name, err)
+		}
+		for _, part := range []string{"takes 1050 interactions", "--position=1050", "scale.md"} {
+			if !strings.Contains(fault.Message(err), part) {
+				t.Errorf("%s: %q does not say %q", name, fault.Message(err), part)
+			}
+		}
+	}
+	w.config.Position = readers * each
+	if again, err := trainer.Run(t.Context(), w.config); err != nil || again.Version != before.Version {
+		t.Errorf("up to that position the model is %s, %v, want %s", again.Version, err, before.Version)
+	}
+}
+
 // Parts of a model that agree on a position agree on who has paused, too.
 func TestAPauseAfterTheGivenPositionDoesNotCount(t *testing.T) {
 	w := newWorld(t)
