@@ -30,6 +30,10 @@ import (
 const (
 	// At the start the database is waited for this long.
 	startTimeout = 30 * time.Second
+	// Connections of the pool, unless the URL says otherwise, beside the one for
+	// notifications. It does not follow the processors: a node may have many, and
+	// all replicas together have to fit into what the server takes.
+	poolSize = 4
 	// A connection is made within this time, or not.
 	connectTimeout = 3 * time.Second
 	// How long a writer waits for another process, and how long one that has
@@ -356,6 +360,10 @@ func parse(url string) (*pgxpool.Config, error) {
 	if err != nil {
 		// The text of a URL that cannot be parsed may be all secret.
 		return nil, fault.New(fault.Invalid, "the database URL cannot be read; it has to be like postgres://user:password@host:5432/database")
+	}
+	// For pgx itself this is a setting of the server like others.
+	if plain, err := pgx.ParseConfig(url); err != nil || plain.RuntimeParams["pool_max_conns"] == "" {
+		config.MaxConns = poolSize
 	}
 	return config, nil
 }

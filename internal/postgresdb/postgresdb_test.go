@@ -15,12 +15,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/nettest"
 	"github.com/octavo-books/octavo/internal/postgresdb"
 	"github.com/octavo-books/octavo/internal/postgrestest"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -89,6 +91,56 @@ func TestSettings(t *testing.T) {
 		var got string
 		if err := db.Read.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
+// However many ask, a program has no more connections than the operator's
+// arithmetic says (docs/operations/databases.md), on a machine of any size.
+func TestConnections(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for option, want := range map[string]int{"": 4 + 1, "&pool_max_conns=2": 2 + 1, "&pool_max_conns=9": 9 + 1} {
+		url := postgrestest.Database(t)
+		db := open(t, url+option, older)
+		var wait sync.WaitGroup
+		all := make(chan struct{})
+		for range want + 5 {
+			wait.Go(func() {
+				err := db.Read.AcquireFunc(ctx, func(*pgxpool.Conn) error {
+					select {
+					case <-all:
+					case <-ctx.Done():
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		watch, err := pgx.Connect(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		connections := func() (n int) {
+			const count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'octavo words'"
+			if err := watch.QueryRow(ctx, count).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if most := int(db.Read.Stat().MaxConns()); most != want-1 {
+			t.Errorf("%q: %d connections in the pool, want %d", option, most, want-1)
+		}
+		// Those of the migrations go away in their own time.
+		waittest.Until(t, fmt.Sprintf("%q: %d connections", option, want), 30*time.Second, func() bool {
+			return int(db.Read.Stat().AcquiredConns()) == want-1 && connections() == want
+		})
+		close(all)
+		wait.Wait()
+		if err := watch.Close(ctx); err != nil {
+			t.Error(err)
 		}
 	}
 }

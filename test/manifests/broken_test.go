@@ -166,6 +166,9 @@ func TestWhatIsBrokenIsFound(t *testing.T) {
 		{"scales nobody", func(m *manifests) {
 			named[*autoscalingv2.HorizontalPodAutoscaler](m, "readers").Spec.ScaleTargetRef.Name = "reader"
 		}, "there is no Deployment reader"},
+		{"more pods than PostgreSQL has connections for", func(m *manifests) {
+			named[*autoscalingv2.HorizontalPodAutoscaler](m, "readers").Spec.MaxReplicas = 12
+		}, "22 pods may have 110 connections"},
 		{"two decide how many", func(m *manifests) { m.deployment("readers").Spec.Replicas = new(int32) }, "each apply would undo"},
 		{"scales one that is alone", func(m *manifests) { m.deployment("readers").Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType }, "may have one pod only"},
 		{"two trainings at once", func(m *manifests) {

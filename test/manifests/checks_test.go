@@ -27,7 +27,7 @@ import (
 // checks are what has to hold of every overlay. Each returns what does not.
 var checks = []func(*manifests) []string{
 	complete, restricted, images, resources, probes, shutdown, ports, storage,
-	services, references, spread, disruption, autoscaling, jobs, network,
+	services, references, spread, disruption, autoscaling, connections, jobs, network,
 }
 
 // findings are what all checks find.
@@ -469,6 +469,47 @@ func autoscaling(m *manifests) (found []string) {
 		}
 	}
 	return found
+}
+
+const (
+	// connectionsOfPod are those that a pod has to PostgreSQL unless its URL says
+	// otherwise: internal/postgresdb's TestConnections.
+	connectionsOfPod = 5
+	// connectionsTaken are those that PostgreSQL takes unless it is set otherwise,
+	// but for three that are for superusers.
+	connectionsTaken = 100 - 3
+)
+
+// connections to PostgreSQL suffice for all pods that there may be, those that a
+// rolling update adds included.
+func connections(m *manifests) []string {
+	var pods int
+	for _, d := range all[*appsv1.Deployment](m) {
+		if !slices.Contains(m.settings(&d.Spec.Template.Spec.Containers[0]).given, "database-url-file") {
+			continue
+		}
+		most := 1
+		if d.Spec.Replicas != nil {
+			most = int(*d.Spec.Replicas)
+		}
+		for _, h := range all[*autoscalingv2.HorizontalPodAutoscaler](m) {
+			if h.Spec.ScaleTargetRef.Name == d.Name {
+				most = int(h.Spec.MaxReplicas)
+			}
+		}
+		if r := d.Spec.Strategy.RollingUpdate; r != nil {
+			surge, err := intstr.GetScaledValueFromIntOrPercent(r.MaxSurge, most, true)
+			if err != nil {
+				return []string{"Deployment/" + d.Name + ": " + err.Error()}
+			}
+			most += surge
+		}
+		pods += most
+	}
+	if needed := pods * connectionsOfPod; needed > connectionsTaken {
+		return []string{fmt.Sprintf("%d pods may have %d connections to PostgreSQL, which takes %d (maxReplicas)", pods, needed, connectionsTaken)}
+	}
+	return nil
 }
 
 // jobs end, and do not meet.
