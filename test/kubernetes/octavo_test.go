@@ -73,7 +73,7 @@ func open(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{authority: chassistest.NewAuthority(t)}
 	began := time.Now()
-	s.Cluster, s.dir = startCluster(t)
+	s.Cluster, s.dir = startCluster(t, 2)
 	figure(t, "cluster of two nodes up", "%.1f s", time.Since(began).Seconds())
 
 	s.database = startPostgres(t, s.Cluster, filepath.Join(s.dir, "postgres"))
@@ -123,9 +123,9 @@ func (s *shop) install(t *testing.T, sessionKey string) {
 	s.kubectl(t, "apply", "--validate=strict", "-k", overlay)
 }
 
-// startCluster starts a cluster with the images, or attaches to that of -cluster
+// startCluster starts a cluster of so many nodes with the images, or attaches to that of -cluster
 // and makes it as if new.
-func startCluster(t *testing.T) (c *cluster.Cluster, dir string) {
+func startCluster(t *testing.T, nodes int) (c *cluster.Cluster, dir string) {
 	t.Helper()
 	packed, err := filepath.Glob(filepath.Join(repository, "bin", "images", "*.tar"))
 	if err != nil || len(packed) == 0 {
@@ -159,7 +159,7 @@ func startCluster(t *testing.T) (c *cluster.Cluster, dir string) {
 		}
 	})
 	scratch := filepath.Join(parent, "cluster")
-	c, err = cluster.Start(t.Context(), cluster.Config{Programs: programs, Scratch: scratch, Nodes: 2, Images: slices.Concat(images, packed), Logs: logs})
+	c, err = cluster.Start(t.Context(), cluster.Config{Programs: programs, Scratch: scratch, Nodes: nodes, Images: slices.Concat(images, packed), Logs: logs})
 	if err != nil {
 		t.Fatal(err)
 	}
