@@ -252,30 +252,17 @@ func TestOpenTogether(t *testing.T) {
 func TestCommitOfAnotherProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "readers.db")
 	s, other := open(t, path), open(t, path)
-	if _, err := other.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
 	deadline := time.After(30 * time.Second)
-	for {
+	for _, name := range []string{"at first", "and again"} {
 		changed := s.Changed()
-		if list, err := s.List(t.Context(), 0, 0, 10); err != nil {
+		if _, err := other.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
-		} else if len(list) == 1 {
-			break
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatal("not noticed")
+			t.Fatalf("not noticed %s", name)
 		}
-	}
-	if _, err := other.Create(t.Context(), readers.Reader{Origin: readers.Anonymous, CreatedAt: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-s.Changed():
-	case <-deadline:
-		t.Fatal("not noticed")
 	}
 }
 
