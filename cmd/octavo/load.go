@@ -159,7 +159,10 @@ func (c *loadCommand) Run(ctx context.Context) error {
 // measure sends the load, as a job: in an hour certificates may change, and only
 // an app that runs takes them up.
 func (c *loadCommand) measure(ctx context.Context) (*load.Result, error) {
-	app, err := chassis.New("octavo", program.Version(), chassis.Flags{TLS: c.TLS, LogLevel: "error", LogFormat: "auto"}, os.Stderr)
+	app, err := chassis.New("octavo", program.Version(), chassis.Flags{
+		TLS: c.TLS, LogLevel: "error", LogFormat: "auto",
+		ShutdownTimeout: c.Timeout + time.Second, // the calls in progress are counted too
+	}, os.Stderr)
 	if err != nil {
 		return nil, err
 	}
