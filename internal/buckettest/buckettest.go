@@ -13,7 +13,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +27,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/octavo-books/octavo/internal/modelstore"
+	"github.com/octavo-books/octavo/internal/nettest"
 )
 
 // What the server wants to see.
@@ -79,14 +79,7 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := nettest.FreeAddress(t)
 	dir := t.TempDir()
 	s := &Server{Endpoint: "http://" + address, t: t, program: path, address: address, folder: dir, log: filepath.Join(dir, "log")}
 	if err := os.Mkdir(filepath.Join(dir, "objects"), 0o700); err != nil {

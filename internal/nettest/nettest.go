@@ -1,7 +1,7 @@
 // Package nettest is a network between two ends of a test. It can close, and
 // then ends all connections at once. It can go silent, and then takes all bytes,
 // passes none on and ends nothing, as when a firewall has forgotten a connection
-// or a cable is out.
+// or a cable is out. FreeAddress is for what is told where to listen.
 package nettest
 
 import (
@@ -179,10 +179,9 @@ func (l *link) pass(to, from net.Conn) {
 // that must know one another's addresses before they start.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := FindAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }

@@ -94,3 +94,14 @@ func TestProxy(t *testing.T) {
 		}
 	}
 }
+
+func TestAFreeAddressCanBeListenedAt(t *testing.T) {
+	listener, err := net.Listen("tcp", nettest.FreeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if port := listener.Addr().(*net.TCPAddr).Port; port >= 32_768 {
+		t.Errorf("the port %d is one that the system gives to anybody", port)
+	}
+}

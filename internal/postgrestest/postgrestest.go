@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -29,6 +28,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/octavo-books/octavo/internal/nettest"
 )
 
 // startTimeout is how long a server may take to answer on a busy machine.
@@ -45,7 +46,7 @@ type Server struct {
 	// Account is that user, nil for the one of the test.
 	Account *syscall.Credential
 
-	port      int
+	address   string
 	mu        sync.Mutex
 	commands  io.WriteCloser
 	answers   *bufio.Reader
@@ -169,11 +170,15 @@ func startFrom(primary string, settings ...string) (*Server, error) {
 
 func (s *Server) start(maker, primary, postgres string, settings []string) error {
 	var err error
-	if s.port, err = freePort(); err != nil {
+	if s.address, err = nettest.FindAddress(); err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(s.address)
+	if err != nil {
 		return err
 	}
 	cmd := exec.Command("/bin/sh", "-c", script, "postgres", s.Dir, maker, primary, postgres,
-		"-D", filepath.Join(s.Dir, "data"), "-p", strconv.Itoa(s.port), "-k", "", "-c", "listen_addresses=127.0.0.1")
+		"-D", filepath.Join(s.Dir, "data"), "-p", port, "-k", "", "-c", "listen_addresses=127.0.0.1")
 	for _, setting := range settings {
 		cmd.Args = append(cmd.Args, "-c", setting)
 	}
@@ -214,22 +219,6 @@ func (s *Server) command(name string) error {
 		err = fmt.Errorf("%s: %q", name, answer)
 	}
 	return err
-}
-
-// freePort is a port that nobody has, below those that the system gives to
-// whoever connects or listens somewhere: one of these would soon be another
-// process's when the server is down for a moment.
-func freePort() (int, error) {
-	const low, high = 20_000, 32_768
-	var err error
-	for range 100 {
-		var listener net.Listener
-		port := low + rand.IntN(high-low)
-		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // Up starts the server after Stop or Kill, and returns when it answers. When
@@ -320,7 +309,7 @@ func (s *Server) NewDatabase(options ...string) (string, error) {
 }
 
 // Address is the host and port of the server.
-func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+func (s *Server) Address() string { return s.address }
 
 func (s *Server) url(database string) string {
 	u := url.URL{
