@@ -28,7 +28,22 @@ type key struct {
 func newKey() *key {
 	return &key{
 		site:          virtualwebauthn.RelyingParty{ID: "books.example", Name: "Octavo", Origin: origin},
-		authenticator: virtualwebauthn.NewAuthenticator(), credential: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		authenticator: virtualwebauthn.NewAuthenticator(), credential: newCredential(),
+	}
+}
+
+// coseKeySize is that of a key on P-256 in COSE, with two coordinates of 32
+// bytes.
+const coseKeySize = 77
+
+// newCredential makes a key whose coordinates have no zeros in front: the
+// library leaves them out of one key in 128, and COSE does not (RFC 9053,
+// section 7.1.1), so that such a passkey is refused.
+func newCredential() virtualwebauthn.Credential {
+	for {
+		if made := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2); len(made.Key.AttestationData()) == coseKeySize {
+			return made
+		}
 	}
 }
 
