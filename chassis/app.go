@@ -272,6 +272,10 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, len(a.tasks)+len(a.grpc)+len(a.http)+1)
 	a.readiness.start(a.log)
+	// The first call is not to wait for a connection.
+	for _, conn := range a.conns {
+		conn.Connect()
+	}
 
 	var serving, running sync.WaitGroup
 	for _, s := range a.servers() {

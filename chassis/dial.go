@@ -43,8 +43,8 @@ const (
 
 // Dial makes a connection to the gRPC server at target, host:port, or several
 // of them behind one DNS name, between which calls go round; the name is
-// resolved every few seconds. It connects when first used and is closed when the
-// App ends.
+// resolved every few seconds. It connects when the App runs, or when first used,
+// and is closed when the App ends.
 //
 // Calls fail at once while nobody healthy answers. Unary calls without a
 // deadline get one of 2 s; streams have the deadline of their context only.

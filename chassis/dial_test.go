@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/octavo-books/octavo/fault"
@@ -107,6 +108,22 @@ func TestDialler(t *testing.T) {
 			return time.Since(began) < time.Second
 		})
 	})
+}
+
+// TestConnectionsAreMadeBeforeTheFirstCall: a replica that has just started does
+// not let its first caller wait for them.
+func TestConnectionsAreMadeBeforeTheFirstCall(t *testing.T) {
+	t.Parallel()
+	server := newProcess(t)
+	addr := server.listen(nil, (&service{}).register).String()
+	server.start()
+	client := newProcess(t)
+	conn := client.dial(addr)
+	if state := conn.GetState(); state != connectivity.Idle {
+		t.Errorf("before the app runs the connection is %v", state)
+	}
+	client.start()
+	eventually(t, "the connection is there, without a call", 30*time.Second, func() bool { return conn.GetState() == connectivity.Ready })
 }
 
 // TestStreamsAreCounted checks the client's side of a stream, which is over

@@ -49,6 +49,9 @@ const (
 	// A connection that was idle answers within this time before it is used, or
 	// another one is.
 	pingTimeout = time.Second
+	// So many connections are there before the first query, one to read and one to
+	// write, so that the first callers do not wait for them.
+	minConns = 2
 	// A lost connection for notifications is made again after this time.
 	retryInterval = 200 * time.Millisecond
 	// What still runs when the database is closed gets this long before its
@@ -108,6 +111,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		conn.RuntimeParams["application_name"] = "octavo " + c.Schema
 	}
 	config.AfterConnect = durable
+	config.MinConns = max(config.MinConns, min(minConns, config.MaxConns))
 	connected, cut := context.WithCancel(context.Background())
 	conn.DialFunc = within(connected, conn.DialFunc)
 

@@ -95,6 +95,17 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// The first query finds a connection that is there, as far as the URL allows any.
+func TestConnectionsAreThereBeforeTheFirstQuery(t *testing.T) {
+	for option, want := range map[string]int32{"": 2, "&pool_max_conns=1": 1, "&pool_min_conns=3": 3} {
+		db := open(t, postgrestest.Database(t)+option, older)
+		waittest.Until(t, "connections are there", 30*time.Second, func() bool { return db.Read.Stat().IdleConns() >= want })
+		if got := db.Read.Stat(); got.IdleConns() != want || got.AcquireCount() != 0 {
+			t.Errorf("%q: %d connections after %d queries, want %d after none", option, got.IdleConns(), got.AcquireCount(), want)
+		}
+	}
+}
+
 // However many ask, a program has no more connections than the operator's
 // arithmetic says (docs/operations/databases.md), on a machine of any size.
 func TestConnections(t *testing.T) {

@@ -30,7 +30,7 @@ type Addresses struct {
 }
 
 // Dial makes clients of the gRPC services that have an address. Connections
-// are made when they are first used and closed with the app.
+// are made when the app runs and closed with it.
 func Dial(app *chassis.App, at Addresses) (*Peers, error) {
 	peers := &Peers{}
 	for _, peer := range []struct {
