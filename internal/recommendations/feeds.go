@@ -16,7 +16,9 @@ import (
 	"github.com/octavo-books/octavo/internal/recommender"
 )
 
-// The pause before a feed is opened again grows from the first to the second.
+// The pause before a feed is opened again grows from the first to the second. A
+// stream that has lasted for longer than the second is gone on with at once: its
+// replica is being replaced, and another one is there.
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
@@ -105,9 +107,9 @@ func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P])
 	pause := firstPause
 	for ctx.Err() == nil {
 		f.fellBehind()
-		before := f.position.get()
+		before, began := f.position.get(), time.Now()
 		err := followOnce(ctx, log, f, s)
-		f.connected.Store(false)
+		lasted := f.connected.Swap(false) && time.Since(began) > lastPause
 		if ctx.Err() == nil && f.problem.Load() == nil {
 			log.Warn("feed interrupted; answers go on from what is known", "feed", f.name, "position", f.position.get(), "error", err)
 		}
@@ -119,8 +121,11 @@ func follow[P page](ctx context.Context, log *slog.Logger, f *feed, s source[P])
 			pause = firstPause
 			continue
 		}
-		if f.position.get() != before {
+		if lasted || f.position.get() != before {
 			pause = firstPause
+		}
+		if lasted {
+			continue
 		}
 		select {
 		case <-ctx.Done():
