@@ -217,7 +217,16 @@ func (a *App) OnClose(name string, close func() error) {
 	a.closers = append(a.closers, closer{name, close})
 }
 
-// WaitReady returns when every server is ready and the app's own connections to
+// ReadyWhen keeps the process from being ready, for /readyz and WaitReady, while
+// ready returns an error, which is the reason shown. Servers are healthy for all
+// that: it is for what most calls can do without, so that load balancers send none
+// here while others are there, and those that come are answered. ready is asked
+// about ten times a second and must be cheap.
+func (a *App) ReadyWhen(name string, ready func() error) {
+	a.readiness.add(name, "", ready, func(bool) {})
+}
+
+// WaitReady returns when everything is ready and the app's own connections to
 // them know it. It can be called while the app runs, and fails when ctx ends
 // first.
 func (a *App) WaitReady(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -362,6 +363,40 @@ func TestReadiness(t *testing.T) {
 	}
 	if records := p.log.records(t, "call"); len(records) != 0 {
 		t.Errorf("health checks are in the log: %v", records)
+	}
+}
+
+// TestReadyWhen: what servers can do without keeps load balancers away and
+// nobody else.
+func TestReadyWhen(t *testing.T) {
+	p := newProcess(t)
+	var prepared atomic.Bool
+	p.ReadyWhen("search", func() error {
+		if !prepared.Load() {
+			return errors.New("7 books so far")
+		}
+		return nil
+	})
+	client := recommendationspb.NewRecommendationsClient(p.dial(p.listen(nil, (&service{plain: func(context.Context, *recommendationspb.RecommendationRequest) (*recommendationspb.RecommendationResponse, error) {
+		return &recommendationspb.RecommendationResponse{}, nil
+	}}).register).String()))
+	p.start()
+	eventually(t, "a call is answered", 30*time.Second, func() bool {
+		_, err := client.Recommend(t.Context(), nil)
+		return err == nil
+	})
+	if code, body := p.admin("/readyz"); code != http.StatusServiceUnavailable || strings.TrimSpace(body) != "search: 7 books so far" {
+		t.Errorf("/readyz is %d %q before the search is ready", code, body)
+	}
+	if !p.hasMetric(`octavo_ready{server="search"} 0`) || !p.hasMetric(`octavo_ready{server="server"} 1`) {
+		t.Error("the metrics do not tell the server, which is ready, from the search, which is not")
+	}
+	prepared.Store(true)
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := p.admin("/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz is %d %q", code, body)
 	}
 }
 

@@ -96,6 +96,15 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// Ready is nil once the search knows all books. Everything else is answered
+// before.
+func (s *Server) Ready() error {
+	if s.finder.complete.Load() {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%d books are known so far", s.finder.index.Len())
+}
+
 // GetBook implements the contract.
 func (s *Server) GetBook(ctx context.Context, req *catalogv1.GetBookRequest) (*catalogv1.GetBookResponse, error) {
 	books, err := s.store.Books(ctx, []int32{req.GetId()})

@@ -22,6 +22,7 @@ import (
 	catalogv1 "github.com/octavo-books/octavo/gen/octavo/catalog/v1"
 	"github.com/octavo-books/octavo/internal/catalog"
 	"github.com/octavo-books/octavo/internal/catalog/sqlite"
+	"github.com/octavo-books/octavo/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -266,6 +267,25 @@ func TestCategoriesAndPopularity(t *testing.T) {
 	list, err := client.ListBooks(within(t), &catalogv1.ListBooksRequest{PageSize: 1})
 	if err != nil || list.GetBooks()[0].GetId() != done.GetIds()[2] || list.GetBooks()[0].GetPopularity() != 5 {
 		t.Errorf("the most popular book is %v, %v", list.GetBooks(), err)
+	}
+}
+
+// TestReadyToSearch: a replica is ready once it can search, which it prepares by
+// itself.
+func TestReadyToSearch(t *testing.T) {
+	server := newServer(t)
+	client := catalogv1.NewCatalogServiceClient(chassistest.Serve(t, server.Register))
+	importBooks(t, client, book(1))
+	if err := server.Ready(); err == nil {
+		t.Error("ready before any book was read")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- server.Run(ctx) }()
+	waittest.Until(t, "the search is ready", 30*time.Second, func() bool { return server.Ready() == nil })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

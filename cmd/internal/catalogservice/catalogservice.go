@@ -66,6 +66,7 @@ func (s *Service) Add(ctx context.Context, app *chassis.App) (net.Addr, error) {
 	server := catalog.NewServer(store, app.Log())
 	server.Measure(app.Metrics())
 	app.Go("catalog", server.Run)
+	app.ReadyWhen("search", server.Ready)
 	app.Allow(access)
 	app.Background(catalogv1.CatalogService_ImportBooks_FullMethodName, catalogv1.CatalogService_SetPopularity_FullMethodName)
 	return app.GRPC("catalog", s.Addr, nil, server.Register)
