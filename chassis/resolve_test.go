@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/octavo-books/octavo/chassis"
 	recommendationspb "github.com/octavo-books/octavo/gen/recommendations"
@@ -17,9 +18,10 @@ import (
 // nameServer answers every question for addresses with those it has, until the
 // test ends.
 type nameServer struct {
-	conn net.PacketConn
-	mu   sync.Mutex
-	has  [][4]byte
+	conn  net.PacketConn
+	asked atomic.Int32
+	mu    sync.Mutex
+	has   [][4]byte
 }
 
 func newNameServer(t *testing.T) *nameServer {
@@ -59,6 +61,7 @@ func (s *nameServer) reply(question []byte) ([]byte, error) {
 	defer s.mu.Unlock()
 	for _, q := range m.Questions {
 		if q.Type == dnsmessage.TypeA {
+			s.asked.Add(1)
 			for _, a := range s.has {
 				m.Answers = append(m.Answers, dnsmessage.Resource{
 					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
@@ -74,6 +77,23 @@ func (s *nameServer) set(has ...[4]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.has = has
+}
+
+// TestAServiceThatStartsLateIsFound soon, although its name was asked for in vain
+// again and again: left to itself grpc-go would wait for at least eight seconds.
+func TestAServiceThatStartsLateIsFound(t *testing.T) {
+	t.Parallel()
+	names, server, client := newNameServer(t), newProcess(t), newProcess(t)
+	_, port, err := net.SplitHostPort(server.listen(nil, (&service{}).register).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.start()
+	conn := client.dial("dns://" + names.conn.LocalAddr().String() + "/late.test.:" + port)
+	client.start()
+	eventually(t, "the name is asked for six times", time.Minute, func() bool { return names.asked.Load() >= 6 })
+	names.set([4]byte{127, 0, 0, 1})
+	eventually(t, "the service is found", 7*time.Second, func() bool { return conn.GetState() == connectivity.Ready })
 }
 
 // TestReplicasAreFollowed: one that is added to a name gets its share although

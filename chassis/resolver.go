@@ -12,7 +12,9 @@ import (
 // only when a connection ends, and so would not notice replicas that are added.
 const resolveEvery = 5 * time.Second
 
-// following resolves names again and again.
+// following resolves names again and again, and those that have no address yet
+// every second: left alone grpc-go waits for longer each time, two minutes in the
+// end, while the peer starts for the first time.
 type following struct {
 	resolver.Builder
 	every time.Duration
@@ -20,12 +22,13 @@ type following struct {
 
 // Build makes the resolver of one connection.
 func (f following) Build(target resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
-	r, err := f.Builder.Build(target, cc, opts)
+	if !named(target.Endpoint()) {
+		return f.Builder.Build(target, cc, opts) // an address stays what it is
+	}
+	refused := make(chan struct{}, 1)
+	r, err := f.Builder.Build(target, told{cc, refused}, opts)
 	if err != nil {
 		return nil, err
-	}
-	if !named(target.Endpoint()) {
-		return r, nil // an address stays what it is
 	}
 	again := &followed{Resolver: r, end: make(chan struct{})}
 	again.ended.Go(func() {
@@ -36,11 +39,30 @@ func (f following) Build(target resolver.Target, cc resolver.ClientConn, opts re
 			case <-again.end:
 				return
 			case <-ticker.C:
-				r.ResolveNow(resolver.ResolveNowOptions{})
+			case <-refused:
 			}
+			r.ResolveNow(resolver.ResolveNowOptions{})
 		}
 	})
 	return again, nil
+}
+
+// told is a connection that a resolver tells what it has found. What it refuses,
+// because there is no address in it, is no reason to wait for long.
+type told struct {
+	resolver.ClientConn
+	refused chan<- struct{}
+}
+
+// UpdateState hands on what has been found.
+func (t told) UpdateState(s resolver.State) error {
+	if err := t.ClientConn.UpdateState(s); err != nil {
+		select {
+		case t.refused <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // named tells host:port with the name of a host.
