@@ -13,25 +13,26 @@ import (
 const categories = 33
 
 // book is what an answer says of a book. It does not change once the catalogue
-// has it.
+// has it. What every answer with it reads comes first, and is one cache line.
 type book struct {
 	id       int32
 	category uint8
-	title    string
+
+	// Given by the catalogue, as are the features.
+	slot   int32
+	author int32 // the first one's feature; 0 when nobody knows
+	series int32 // its feature; 0 for none
+	place  float32
+
+	suggested []byte // encoded, see encode
+	title     string
+	named     []byte // encoded, see encode
+	features  []feature
+
 	// popularity is from when the catalogue last sent the book, which is when
 	// the book changed or this process began. It orders books before the first
 	// training; the model has readers of its own counting.
 	popularity int64
-
-	// Encoded, see encode.
-	suggested, named []byte
-
-	// Given by the catalogue.
-	slot     int32
-	author   int32 // the first one's feature; 0 when nobody knows
-	series   int32 // its feature; 0 for none
-	place    float32
-	features []feature
 }
 
 // listing is a book as the catalogue's feed tells of it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/octavo-books/octavo/fault"
 	"github.com/octavo-books/octavo/internal/recommender"
+	"github.com/octavo-books/octavo/internal/vector"
 )
 
 const (
@@ -440,6 +441,7 @@ func (c *session) addFromModel(diversity float32) {
 	for ; c.missing() > 0 && moves < maxMoved; query.Limit *= 2 {
 		query.Exclude = c.exclude
 		c.ask(query)
+		c.fetchScored()
 		moved := false
 		for _, scored := range c.scored {
 			c.exclude = append(c.exclude, scored.Book)
@@ -469,6 +471,16 @@ func (c *session) addFromModel(diversity float32) {
 	for i := range c.suggestions[c.first:] {
 		if s := &c.suggestions[c.first+i]; s.source == fromModel {
 			c.exclude = append(c.exclude, s.index)
+		}
+	}
+}
+
+// fetchScored has the books of c.scored brought near, all at once, and what is
+// sent of them.
+func (c *session) fetchScored() {
+	for _, scored := range c.scored {
+		if b := c.tie.books[scored.Book]; b != nil {
+			vector.Prefetch(b.suggested)
 		}
 	}
 }

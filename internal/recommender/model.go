@@ -26,11 +26,9 @@ type Model struct {
 
 	// What follows from the above and is not stored. All books by falling prior,
 	// then those of each category:
-	order      []int32
-	shelves    [256]span
-	mostPrior  float32
-	length     []float32 // by book: of its point, rounded up
-	mostLength float32
+	order   []int32
+	shelves [256]span
+	bounds  bounds
 
 	scratch sync.Pool
 	digest  [32]byte
@@ -100,19 +98,15 @@ func (m *Model) prepare() {
 			m.shelves[c].to++
 		}
 	}
-	m.factorWeight, m.mostLength = 0, 0
-	if d := m.factors.width; d > 0 {
+	m.factorWeight = 0
+	lengths := make([]float32, n)
+	if m.factors.width > 0 {
 		m.factorWeight = float32(m.info.Parameters[factorsName])
-		m.length = make([]float32, n)
-		for b := range m.length {
-			m.length[b] = lengthOf(m.factors.of(int32(b)))
-			m.mostLength = max(m.mostLength, m.length[b])
+		for b := range lengths {
+			lengths[b] = lengthOf(m.factors.of(int32(b)))
 		}
 	}
-	m.mostPrior = 0
-	if n > 0 {
-		m.mostPrior = m.prior[m.order[0]]
-	}
+	m.bounds = newBounds(m.prior, lengths)
 	m.scratch.New = func() any {
 		s := &scratch{sum: make([]float32, n), asked: make([]uint8, n)}
 		for b := range s.sum {

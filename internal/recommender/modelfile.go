@@ -288,7 +288,7 @@ func Open(path string) (*Model, error) {
 // the model open until the last user of it is done.
 func (m *Model) Close() error {
 	data := m.mapping
-	m.mapping, m.near, m.factors, m.length, m.prior, m.categories, m.readersOf, m.order = nil, postings{}, factors{}, nil, nil, nil, nil, nil
+	m.mapping, m.near, m.factors, m.bounds, m.prior, m.categories, m.readersOf, m.order = nil, postings{}, factors{}, bounds{}, nil, nil, nil, nil
 	m.books, m.shelves = idIndex{}, [256]span{}
 	if data == nil {
 		return nil

@@ -22,7 +22,7 @@ const (
 type reader struct {
 	known  bool      // the factors have something to say
 	place  []float32 // the factor part of a book's score is place times its point
-	length float32   // of place, rounded up
+	length float32   // of place, rounded up; 0 when not known
 
 	// The own books it was placed by, the latest first, with their weights, and
 	// y with the weight of the factors in it: each says y(h) K(i,h).
@@ -39,7 +39,7 @@ type reader struct {
 // again: the reasons of an answer are asked for one book after the other.
 func (m *Model) meet(r *reader, own []Own) {
 	if m.factorWeight == 0 {
-		r.known = false
+		r.known, r.length = false, 0
 		return
 	}
 	r.own, r.lastOwn = r.lastOwn[:0], r.own
@@ -64,7 +64,9 @@ func (m *Model) meet(r *reader, own []Own) {
 	}
 	r.length = lengthOf(r.place)
 	// A history of no sense, of weights beyond all bounds, is not listened to.
-	r.known = len(r.y) > 0 && r.length <= mostWeight
+	if r.known = len(r.y) > 0 && r.length <= mostWeight; !r.known {
+		r.length = 0
+	}
 }
 
 // likes is the factor part of a book's score.

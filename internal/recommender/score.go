@@ -52,8 +52,13 @@ type scratch struct {
 	candidates int       // how many these are; of the others something speaks against alone
 	barred     []int32   // books that have a negative one, not to be returned
 	best       best
-	linear     best // the best before the factors have spoken
 	reader     reader
+
+	// By candidate, see bounds:
+	sums   []float32 // without factors, rounded up
+	most   []float32 // what the score is at most
+	first  best      // of sums, with places among the candidates for books
+	chosen []int32   // places of those that are looked at as a whole
 
 	// Of an explanation:
 	heard    []Own     // the own books that speak
@@ -95,7 +100,8 @@ func (m *Model) Recommend(q Query, dst []Scored) []Scored {
 	return dst
 }
 
-// exclude bars books by a sum nothing added lifts above barred.
+// exclude bars books by a sum: who has one is not met for the first time, and so
+// never touched.
 func (m *Model) exclude(s *scratch, books []int32) {
 	for _, b := range books {
 		if b >= 0 && int(b) < len(s.sum) && isUntouched(s.sum[b]) {
@@ -105,10 +111,7 @@ func (m *Model) exclude(s *scratch, books []int32) {
 	}
 }
 
-const (
-	barredSum = -1e37
-	barred    = barredSum / 2
-)
+const barredSum = -1e37
 
 // untouched is the sum of a book nobody has added anything to: -0, which no
 // sum of numbers that are not all 0 comes to, so that it tells such books apart
@@ -123,10 +126,11 @@ func isUntouched(sum float32) bool { return math.Float32bits(sum) == untouchedBi
 const ahead = 8
 
 // fetch has the list of an own book brought near, which takes longer than
-// adding it up.
+// adding it up, and its point, which meet asks for.
 func (m *Model) fetch(o Own) {
 	if _, ok := m.speaks(o); ok {
 		vector.Prefetch(m.near.of(o.Book))
+		m.fetchPoint(o.Book)
 	}
 }
 
@@ -176,42 +180,20 @@ func addUp(list []uint32, low uint, scale float32, sum []float32, touched []int3
 
 // selectBest leaves the best of the category in s.best and clears the sums.
 func (m *Model) selectBest(s *scratch, category uint8, limit int) {
-	first := &s.best
-	if s.reader.known {
-		first = &s.linear
-	}
-	first.keys, first.limit = first.keys[:0], limit
-	least := float32(math.Inf(-1)) // no lower sum, with any prior, is among the best
-	for _, b := range s.touched[:s.candidates] {
-		v := s.sum[b]
-		if v+m.mostPrior < least || v <= barred {
-			continue
-		}
-		if key := rankKey(v+m.prior[b], b); !first.full() || key > first.least() {
-			first.add(key)
-			if first.full() {
-				least = rankOf(first.least()).Score
-			}
-		}
-	}
-	if s.reader.known {
-		m.addFactors(s, limit)
-	}
+	s.best.keys, s.best.limit = s.best.keys[:0], limit
+	m.selectCandidates(s, limit)
 	for _, b := range s.touched[s.candidates:] {
-		if v := s.sum[b]; v > barred {
-			s.best.add(rankKey(v+m.prior[b], b))
-		}
+		s.best.add(rankKey(s.sum[b]+m.prior[b], b))
 	}
 	// Of the others only the prior speaks, and they are in its order.
 	for _, b := range m.popular(category) {
-		if !isUntouched(s.sum[b]) {
-			continue
-		}
 		key := rankKey(m.prior[b], b)
 		if s.best.full() && key < s.best.least() {
 			break
 		}
-		s.best.add(key)
+		if isUntouched(s.sum[b]) {
+			s.best.add(key)
+		}
 	}
 	for _, b := range s.touched {
 		s.sum[b] = untouched
@@ -222,34 +204,81 @@ func (m *Model) selectBest(s *scratch, category uint8, limit int) {
 	s.touched, s.barred = s.touched[:0], s.barred[:0]
 }
 
-// addFactors selects anew with what the factors say, beginning with the best
-// without them. Of the others it looks only at those that could be among the
-// best if their factors pointed straight at the reader (Cauchy and Schwarz).
-func (m *Model) addFactors(s *scratch, limit int) {
-	s.best.keys, s.best.limit = s.best.keys[:0], limit
-	for _, key := range s.linear.keys {
-		l := rankOf(key)
-		s.best.add(rankKey(l.Score+s.reader.likes(m, l.Book), l.Book))
+// selectCandidates selects among the candidates, beginning with the best without
+// factors. Of the others it looks only at those that could be among the best if
+// their factors pointed straight at the reader (Cauchy and Schwarz). Points are
+// on their way from memory before they are needed.
+func (m *Model) selectCandidates(s *scratch, limit int) {
+	candidates := s.touched[:s.candidates]
+	s.sums = slices.Grow(s.sums[:0], len(candidates))[:len(candidates)]
+	s.most = slices.Grow(s.most[:0], len(candidates))[:len(candidates)]
+	m.bounds.weigh(candidates, s.sum, s.reader.length, s.sums, s.most)
+
+	first := &s.first
+	first.keys, first.limit = first.keys[:0], limit
+	least := float32(math.Inf(-1))
+	for i, sum := range s.sums {
+		if sum > least {
+			if first.add(rankKey(sum, int32(i))); first.full() {
+				least = rankOf(first.least()).Score
+			}
+		}
 	}
-	if !s.linear.full() {
+	s.chosen = s.chosen[:0]
+	for _, key := range first.keys {
+		s.chosen = append(s.chosen, rankOf(key).Book)
+	}
+	m.addWhole(s, s.chosen)
+	if !s.best.full() {
 		return // these were all
 	}
-	least := s.linear.least()
-	nearest, farthest := rankOf(s.best.least()).Score, s.reader.length*m.mostLength
-	for _, b := range s.touched[:s.candidates] {
-		v := s.sum[b]
-		// Most cannot be among the best whatever their prior and length.
-		if v+m.mostPrior+farthest < nearest || v <= barred {
-			continue
+	for _, i := range s.chosen {
+		s.most[i] = float32(math.Inf(-1))
+	}
+	s.chosen = s.chosen[:0]
+	nearest := rankOf(s.best.least()).Score
+	for i, most := range s.most {
+		if most >= nearest {
+			s.chosen = append(s.chosen, int32(i))
 		}
-		v += m.prior[b]
-		if rankKey(v+s.reader.length*m.length[b], b) <= s.best.least() || rankKey(v, b) >= least {
-			continue
+	}
+	m.addWhole(s, s.chosen)
+}
+
+// addWhole adds the candidates at these places with their whole scores to the
+// best, as far as they can be among them.
+func (m *Model) addWhole(s *scratch, places []int32) {
+	nearest := float32(math.Inf(-1))
+	for _, i := range places[:min(pointsAhead, len(places))] {
+		m.fetchPoint(s.touched[i])
+	}
+	for k, i := range places {
+		if k+pointsAhead < len(places) {
+			m.fetchPoint(s.touched[places[k+pointsAhead]])
 		}
-		if key := rankKey(v+s.reader.likes(m, b), b); key > s.best.least() {
-			s.best.add(key)
+		if s.best.full() {
 			nearest = rankOf(s.best.least()).Score
 		}
+		if s.most[i] < nearest {
+			continue
+		}
+		b := s.touched[i]
+		score := s.sum[b] + m.prior[b]
+		if s.reader.known {
+			score += s.reader.likes(m, b)
+		}
+		s.best.add(rankKey(score, b))
+	}
+}
+
+// pointsAhead is how many points are on their way from memory while one is
+// multiplied.
+const pointsAhead = 16
+
+// fetchPoint has the point of a book brought near.
+func (m *Model) fetchPoint(book int32) {
+	if m.factorWeight != 0 {
+		vector.Prefetch(m.factors.of(book))
 	}
 }
 

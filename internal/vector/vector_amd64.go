@@ -2,7 +2,11 @@
 
 package vector
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 var avx2 = cpu.X86.HasAVX2
 
@@ -33,16 +37,16 @@ func addFourLanes(y []float32, scale *[4]float32, x []float32, stride int) {
 	addFourLanesGo(y, scale, x, stride)
 }
 
-// Prefetch asks for the memory of words that will soon be read, and waits for
-// none of it.
-func Prefetch(words []uint32) {
-	if len(words) > 0 {
-		prefetch(&words[0], (len(words)+15)/16)
+// Prefetch asks for the memory of what will soon be read, and waits for none of
+// it.
+func Prefetch[T byte | uint32 | float32](list []T) {
+	if len(list) > 0 {
+		prefetch(unsafe.Pointer(&list[0]), (len(list)*int(unsafe.Sizeof(list[0]))+63)/64)
 	}
 }
 
 //go:noescape
-func prefetch(first *uint32, lines int)
+func prefetch(first unsafe.Pointer, lines int)
 
 //go:noescape
 func dotAVX2(a, b *float32, n int) float32

@@ -143,7 +143,7 @@ end:
 	VZEROUPPER
 	RET
 
-// func prefetch(first *uint32, lines int)
+// func prefetch(first unsafe.Pointer, lines int)
 TEXT ·prefetch(SB), NOSPLIT, $0-16
 	MOVQ first+0(FP), SI
 	MOVQ lines+8(FP), CX

@@ -2,9 +2,9 @@
 
 package vector
 
-// Prefetch asks for the memory of words that will soon be read, where the
-// machine can be told.
-func Prefetch([]uint32) {}
+// Prefetch asks for the memory of what will soon be read, where the machine can
+// be told.
+func Prefetch[T byte | uint32 | float32]([]T) {}
 
 func dotLanes(a, b []float32) float32 { return dotLanesGo(a, b) }
 
