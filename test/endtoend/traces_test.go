@@ -68,13 +68,13 @@ func TestTracesOfFailures(t *testing.T) {
 
 	well := v.requestID("/")
 	s.recommendations.kill(t)
-	broken := v.requestID("/")
+	broken := v.requestID("/book/1")
 	var page trace
 	waittest.Until(t, "the broken page's trace is received", 20*time.Second, func() bool {
 		page = collector.trace(broken)
 		return page.root() != nil
 	})
-	if page.root().Name != "GET /{$}" || page.root().service != "marketplace" {
+	if page.root().Name != "GET /book/{id}" || page.root().service != "marketplace" {
 		t.Errorf("the page is %+v", page.root())
 	}
 	failed := slices.IndexFunc(page, func(s span) bool { return s.Status.Code == statusError })
