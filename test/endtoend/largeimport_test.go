@@ -26,8 +26,9 @@ import (
 var importRows = flag.Int("rows", 12_000, "rows of each file that is imported, killed and gone on with")
 
 // importMemory is what an import may take at most, whatever its file: its
-// program, and what it keeps of each row.
-func importMemory(rows int) int64 { return 160<<20 + int64(rows)*500 }
+// program, with the garbage that the collector leaves for a while, and what it
+// keeps of each row.
+func importMemory(rows int) int64 { return 220<<20 + int64(rows)*500 }
 
 // largeFile is a file of a kind that octavo imports.
 type largeFile struct {
