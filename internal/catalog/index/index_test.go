@@ -94,6 +94,16 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// TestBeginningsBeforeSlips: of words that are not in any book as they are, most
+// are not complete yet.
+func TestBeginningsBeforeSlips(t *testing.T) {
+	books := []index.Book{
+		{Title: "Dune Messiah", Authors: []string{"Frank Herbert"}, Popularity: 30},
+		{Title: "Predictably Irrational", Authors: []string{"Dan Ariely"}, Popularity: 90},
+	}
+	equal(t, "dun", titles(books, fill(books).Search(index.Query{Text: "dun", Limit: 10})), []string{"Dune Messiah", "Predictably Irrational"})
+}
+
 func TestSuggestions(t *testing.T) {
 	x := fill(shelf)
 	for text, want := range map[string][]string{

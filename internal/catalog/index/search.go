@@ -74,9 +74,10 @@ const (
 // What the words of a book cost that are not those of the query.
 const (
 	same   = 1 // cost 0; 0 itself is for words that are not alike
-	begun  = 3 // the query's word is the beginning of it, or one slip away
+	begun  = 2 // the query's word is the beginning of it
+	slip   = 3 // one slip away
 	within = 4 // the query's word is a part of it
-	near   = 5 // two slips away
+	near   = 5 // two slips or more
 )
 
 const (
@@ -129,7 +130,7 @@ func (x *Index) Search(q Query) Answer {
 	s.lenient = true
 	s.pass(words, 0)
 	for _, others := range x.words.respaced(words) {
-		s.pass(others, begun-same)
+		s.pass(others, slip-same)
 	}
 	return s.answer()
 }
@@ -287,7 +288,7 @@ func (s *search) fill(i int, word string, asItIs, last bool) {
 	}
 	d.near(word, length, slips, func(w uint32, slips int) {
 		if slips == 1 {
-			note(w, begun)
+			note(w, slip)
 		} else {
 			note(w, near)
 		}
