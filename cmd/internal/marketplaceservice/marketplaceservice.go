@@ -16,7 +16,7 @@ import (
 // Access are the settings on who comes in how.
 type Access struct {
 	DemoReaders    string `env:"OCTAVO_DEMO_READERS" default:"auto" enum:"auto,on,off" group:"access" help:"Whether anybody may read as a simulated or imported reader: on, off, or auto, which is until the first account is made (${env})."`
-	PublicURL      string `env:"OCTAVO_PUBLIC_URL" group:"access" placeholder:"URL" help:"Where browsers find the storefront, such as https://books.example. Passkeys are for this host, and are off without it, except at http://localhost (${env})."`
+	PublicURL      string `env:"OCTAVO_PUBLIC_URL" group:"access" placeholder:"URL" help:"Where browsers find the storefront, such as https://books.example. Passkeys are for this host, and are off without it, except at localhost and the port served (${env})."`
 	TrustedProxies int    `env:"OCTAVO_TRUSTED_PROXIES" default:"0" group:"access" help:"How many proxies of your own requests pass, each of which adds to X-Forwarded-For. Wrong passwords are limited by the address that the first of them saw, and no address is kept away for a flood (${env})."`
 }
 
